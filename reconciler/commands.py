@@ -516,10 +516,13 @@ VERBS = (
                 "a wheel, or a version in `wheels` beside the versions; without it the newest there",
                 more={"nargs": "?"},
             ),
+            Option("--self-update", "take the version that the branch asks for, if the agent config allows it"),
             Option("--print", "only compare what the new version would do; it is unpacked for that"),
             PLATFORM,
         ),
+        patient=True,
         tolerant=True,
+        check=lambda typed: "--self-update takes no WHEEL" if typed.self_update and typed.WHEEL else None,
     ),
     Verb(
         "bootstrap",

@@ -55,6 +55,7 @@ def mistakes(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     yield from _forge(read, environ)
     yield from _monitor(read)
     yield from _notify(read)
+    yield from _self_update(read)
 
 
 def absolute(text: str, environ: Mapping[str, str]) -> str | None:
@@ -100,6 +101,15 @@ def _notify(read: Document) -> Iterator[Violation]:
 
     for pointer, rule, what, hint in problems(read.value):
         yield _wrong(read, pointer, rule, what, hint)
+
+
+def _self_update(read: Document) -> Iterator[Violation]:
+    """Without signatures, everybody who can push would choose the version."""
+    where = ("upgrade", "self_update")
+    signers = [_at(read.value, ("source", key)) for key in ("allowed_signers", "gpg_home")]
+    if _at(read.value, where) is True and not any(signers):
+        hint = "Write source.allowed_signers, the file of the keys that may sign (docs/operating.md)."
+        yield _wrong(read, where, "self-update-unsigned", "needs commits that are signed", hint)
 
 
 def _source(read: Document) -> Iterator[Violation]:

@@ -115,6 +115,7 @@ class Settings:
     `notes_push` None: push if the source is a path on this machine.
     `forge` None: no forge gets reports. `comments`: failures, changes, all or none. `heartbeat` None: none.
     `preview`: which pull requests are judged, none or same-repository. `monitored`: the config has `monitor`.
+    `self_update`: signed commits may choose the version of this program.
     """
 
     host: str
@@ -144,6 +145,7 @@ class Settings:
     preview: str = "none"
     path: str | None = None
     monitored: bool = False
+    self_update: bool = False
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -241,6 +243,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         preview=report.get("preview", {}).get("pull_requests", "none"),
         path=path,
         monitored="monitor" in values,
+        self_update=values.get("upgrade", {}).get("self_update", False),
     )
 
 

@@ -7,6 +7,7 @@ the new one needs libraries that the old one has not.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,25 +16,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from reconciler.act.wheel import WHEEL, read_wheel
 from reconciler.errors import Transient, Usage
 from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
+from reconciler.model.service import Failure
+from reconciler.ownership import Demand, require
 from reconciler.process import Completed, run
-from reconciler.workspace import only_one
+from reconciler.workspace import check_room, only_one
 
-WHEEL = re.compile(r"reconciler-(?P<version>[0-9][A-Za-z0-9.+!]*)-[^/]*\.whl")
 WHEELS = "wheels"
 """Folder beside the versions in which wheels are looked for by their version."""
 COMPLETE = ".complete"
 """File in a version's folder that says that the version is complete."""
+FAILURE = ".failure.json"
+"""File in a version's folder that says how its last try ended, for everybody to read."""
+UNPROVEN = ".unproven"
+"""File beside the versions with the name of the one that returns if the present one does not prove itself."""
+OPERATORS = Demand("a wheel for --self-update")
+"""Nobody but root, or the account that upgrades, may be able to change such a wheel."""
 _PATIENCE = 300.0
 
 
 class Versions:
-    """`folder`: of all versions; `link`: the name of the link in it."""
+    """`folder`: of all versions; `link`: the name of the link in it. `index`: libraries that a new version needs may
+    come from pip's package index; otherwise only from beside the wheel."""
 
-    def __init__(self, folder: Path, link: str, environ: Mapping[str, str]) -> None:
-        self.folder, self._link, self._environ = folder, folder / link, environ
+    def __init__(self, folder: Path, link: str, environ: Mapping[str, str], *, index: bool = True) -> None:
+        self.folder, self._link, self._environ, self._index = folder, folder / link, environ, index
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -68,31 +78,55 @@ class Versions:
         )
         raise Usage(Reason.USAGE_INVALID, told, f"name a wheel, or put it into {self.folder}/{WHEELS}")
 
+    def require_own(self, found: Path) -> None:
+        """Usage if anybody else could change this wheel or version, or a wheel from which libraries are installed."""
+        for path in [found, *(sorted(found.parent.glob("*.whl")) if found.suffix == ".whl" else ())]:
+            require(str(path), OPERATORS)
+
+    def place(self, wheel: Path) -> Path:
+        """The folder of this very wheel, which may not exist yet. Usage if it is no wheel of this program."""
+        return wheel if wheel.is_dir() else self._place(wheel, read_wheel(wheel))
+
     def unpack(self, wheel: Path) -> Path:
-        """The folder of this very wheel: made beside the others, unless it is there. Transient where pip fails."""
+        """The folder of this very wheel: made beside the others, unless it is there. Usage if it is no wheel of this
+        program; Transient where pip or the disk fails, and then nothing is left of it."""
         if wheel.is_dir():
             return wheel
-        found = WHEEL.fullmatch(wheel.name)
-        assert found is not None
-        made = self.folder / f"{found['version']}-{hashlib.sha256(wheel.read_bytes()).hexdigest()[:8]}"
+        data = read_wheel(wheel)
+        made = self._place(wheel, data)
         if (made / COMPLETE).exists():
             return made
         before = os.umask(0o022)  # hooks run it as the accounts that push
         try:
-            self._make(made, wheel)
+            self._make(made, wheel, data)
+        except BaseException:
+            with suppress(OSError):
+                remove(made)  # a full disk would stay full
+            raise
         finally:
             os.umask(before)
         return made
 
-    def _make(self, made: Path, wheel: Path) -> None:
+    def _place(self, wheel: Path, data: bytes) -> Path:
+        found = WHEEL.fullmatch(wheel.name)
+        assert found is not None
+        return self.folder / f"{found['version']}-{hashlib.sha256(data).hexdigest()[:8]}"
+
+    def _make(self, made: Path, wheel: Path, data: bytes) -> None:
         try:
             if made.exists():
                 remove(made)  # of an upgrade that was cut off
-            self._copy(made)
+            self._copy(made, len(data))
+            copied = made / wheel.name  # the bytes that were judged, even if somebody changes the file meanwhile
+            copied.write_bytes(data)
+            self._install(made, copied, wheel.parent)
+            copied.unlink()
+            (made / COMPLETE).touch()
+        except shutil.Error as error:  # of copytree: a list of (from, to, why)
+            why = str(error.args[0][0][2]) if error.args and error.args[0] else str(error)
+            raise _unwritable(OSError(0, why), self.folder) from error
         except OSError as error:
             raise _unwritable(error, self.folder) from error
-        self._install(made, wheel)
-        (made / COMPLETE).touch()
 
     def switch(self, version: Path) -> None:
         """Let the link name this version, in one atomic step."""
@@ -104,6 +138,44 @@ class Versions:
         except OSError as error:
             raise _unwritable(error, self._link) from error
 
+    def note(self, version: Path, failure: Failure | None) -> None:
+        """Keep how the version's try ended; None: forget it. A full disk does not matter here."""
+        path = version / FAILURE
+        with suppress(OSError):
+            if failure is None:
+                path.unlink(missing_ok=True)
+                return
+            path.write_text(json.dumps({"outcome": failure.outcome, "message": failure.message, "at": failure.at}))
+            path.chmod(0o644)
+
+    def noted(self, version: Path) -> Failure | None:
+        """How the version's last try ended, if it failed."""
+        try:
+            found = json.loads((version / FAILURE).read_bytes())
+            return Failure(str(found["outcome"]), str(found["message"]), float(found["at"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def unproven(self) -> Path | None:
+        """The version that returns if the present one does not prove itself: an upgrade was cut off in between."""
+        try:
+            name = (self.folder / UNPROVEN).read_text("utf-8").strip()
+        except (OSError, ValueError):
+            return None
+        old = self.folder / name
+        return old if name and "/" not in name and (old / "bin/reconciler").exists() else None
+
+    def prove(self, old: Path | None) -> None:
+        """From now on the present version has to prove itself, or `old` returns. None: it has been decided."""
+        path = self.folder / UNPROVEN
+        try:
+            if old is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(old.name, "utf-8")
+        except OSError as error:
+            raise _unwritable(error, path) from error
+
     def tidy(self, kept: Sequence[Path]) -> None:
         """Remove versions that an earlier upgrade has made, except `kept`. Nothing else is touched."""
         for item in self.folder.iterdir():
@@ -111,17 +183,24 @@ class Versions:
                 with suppress(OSError):
                     remove(item)
 
-    def _copy(self, made: Path) -> None:
+    def _copy(self, made: Path, more: int) -> None:
+        """Copy the present environment. `more`: bytes that are needed beside it."""
         old, base = self.current(), getattr(sys, "_base_executable", sys.executable)
+        folders = [*old.glob("lib/python*/site-packages")]
+        size = sum(item.lstat().st_size for folder in folders for item in folder.rglob("*"))
+        check_room(self.folder, size + 10 * more, "a copy of the present version with the new one in it")
         self._call([base, "-m", "venv", "--without-pip", str(made)])
-        for packages in old.glob("lib/python*/site-packages"):
+        for packages in folders:
             shutil.copytree(packages, made / packages.relative_to(old), symlinks=True, dirs_exist_ok=True)
 
-    def _install(self, made: Path, wheel: Path) -> None:
-        pip = [str(made / "bin/python"), "-m", "pip", "--disable-pip-version-check", "-q"]
+    def _install(self, made: Path, wheel: Path, libraries: Path) -> None:
+        """Install the wheel; `libraries`: folder with wheels of libraries."""
+        alone = [] if self._index else ["--isolated"]
+        pip = [str(made / "bin/python"), "-m", "pip", *alone, "--disable-pip-version-check", "-q"]
         self._call([*pip, "install", "--no-deps", "--no-index", "--force-reinstall", str(wheel)])
         if self._run([*pip, "check"]).returncode != 0:
-            self._call([*pip, "install", "--find-links", str(wheel.parent), str(wheel)])
+            index = ["--no-index", "--only-binary", ":all:"] if alone else []
+            self._call([*pip, "install", *index, "--find-links", str(libraries), str(wheel)])
 
     def _call(self, argv: Sequence[str]) -> None:
         done = self._run(argv)

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 import reconciler
-from reconciler.act.versions import WHEEL
+from reconciler.act.wheel import WHEEL
 from reconciler.bootstrap.model import Bundle, Target
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.model.outcome import Reason

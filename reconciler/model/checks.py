@@ -8,6 +8,10 @@ from reconciler.values import dataclass
 UNMEASURED = "the engine gives no statistics of its containers"
 
 
+VERSION_CHECK = "version"
+"""The check of the version that the branch asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check. `ok` None: it could not be made, and `message` says why."""
@@ -24,6 +28,18 @@ class EngineFacts:
 
     engine: Engine
     measured: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """`driver`: the engine's default for logs; `bounded`: whether it deletes old lines, None if that cannot be seen
+    from here. `growing`: names of managed containers whose logs grow without bound; `others`: number of other such
+    containers."""
+
+    driver: str
+    bounded: bool | None
+    growing: tuple[str, ...] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class HostDocument:
     """The whole desired state of one machine. `path` is None if a plain Compose file implies it.
 
     `default_order`: order of services whose file names none. `alerts`: bounds of alerts that it changes. `logs`: of
-    removed containers.
+    removed containers. `agent_version`: the version of this program that it asks for, '' if any will do.
     """
 
     name: str
@@ -90,6 +90,7 @@ class HostDocument:
     default_order: str = STOP_FIRST
     alerts: Mapping[str, AlertRule] = field(default_factory=dict)
     logs: LogBounds = LogBounds()
+    agent_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class Platform(StrEnum):
 
 AGENT, MONITOR, ENGINE_READ = "run", "monitor", "engine-read"
 """The verbs that can be services."""
+UPGRADE = "upgrade"
+"""The verb that a timer starts; it is no service of its own."""
 BESIDE = (MONITOR, ENGINE_READ)
 
 
@@ -31,7 +33,8 @@ class Service:
     path that it has to see. `foreign`: it runs as root and the watched repository belongs to another account.
     `control_groups`: it limits the memory of builds there. `environment`: no secrets, since everybody can read it.
     `folder`: of the account's own unit files, and `lingers`: its service manager runs without a login; only for
-    SYSTEMD_USER. `beside`: verbs of BESIDE that run as services of their own.
+    SYSTEMD_USER. `beside`: verbs of BESIDE that run as services of their own. `self_update`: a timer runs
+    `upgrade --self-update`, as root or as the account whose service manager it is.
     """
 
     program: tuple[str, ...]
@@ -47,11 +50,13 @@ class Service:
     folder: str = ""
     lingers: bool = False
     beside: tuple[str, ...] = ()
+    self_update: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
-    """One file of the service. `mode`: its permission bits; its owner installs it. `verb`: what it starts."""
+    """One file of the service. `mode`: its permission bits; its owner installs it. `verb`: what it starts, or for a
+    timer and its service what they run."""
 
     path: str
     mode: int
@@ -67,3 +72,12 @@ class ServiceCommand:
     argv: tuple[str, ...]
     needed: bool = True
     hint: str = "correct what it says and run the same command again; nothing is written twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a version's last try ended. `outcome`: TakenBack or Refused; `at`: seconds of the Unix epoch."""
+
+    outcome: str
+    message: str
+    at: float

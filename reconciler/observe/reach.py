@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import NotFound
 
 from reconciler.engine import connect, engine_calls
 from reconciler.errors import Transient
-from reconciler.model.checks import EngineFacts, Published
+from reconciler.model.checks import EngineFacts, LogFacts, Published
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
 from reconciler.model.outcome import Reason
 from reconciler.observe import abilities
@@ -26,6 +28,9 @@ from reconciler.observe.remote import Remote
 NOWHERE = "refs/heads/reconciler-doctor-4b1d"
 CLOSED = 128
 """Git's exit code if the other side refuses a push before it begins."""
+
+JSON_FILE = "json-file"
+"""The engine's own default for logs."""
 
 SAMPLES = 3
 """Number of containers that are measured, to see whether the engine can measure any."""
@@ -81,6 +86,42 @@ def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[P
                     Published(name, "" if address in EVERYWHERE else address, int(port["PublicPort"]), managed)
                 )
     return found
+
+
+def log_facts(client: docker.APIClient, adopted: Collection[str], daemon_json: Path | None) -> LogFacts:
+    """How long the logs of containers can get. `daemon_json`: the engine's configuration, if it is on this machine.
+    Away if the engine does not answer."""
+    growing: dict[bool, list[str]] = {True: [], False: []}
+    with engine_calls("say how it keeps logs"):
+        driver = str(client.info().get("LoggingDriver") or "")
+        for item in client.containers(all=True):
+            with suppress(NotFound):
+                log = client.inspect_container(item["Id"])["HostConfig"].get("LogConfig") or {}
+                if _grows(str(log.get("Type") or driver), log.get("Config") or {}):
+                    labels = item.get("Labels") or {}
+                    managed = LABEL_HOST in labels or labels.get(COMPOSE_PROJECT) in adopted
+                    growing[managed].append((item.get("Names") or [item["Id"][:12]])[0].lstrip("/"))
+    return LogFacts(driver, _default_bounded(driver, daemon_json), tuple(sorted(growing[True])), len(growing[False]))
+
+
+def _grows(driver: str, options: Mapping[str, Any]) -> bool:
+    """Only json-file keeps everything: local and journald delete old lines by themselves, the others keep nothing here
+    but a bounded copy."""
+    return driver == JSON_FILE and str(options.get("max-size") or "-1") == "-1"
+
+
+def _default_bounded(driver: str, daemon_json: Path | None) -> bool | None:
+    if driver != JSON_FILE:
+        return True
+    if daemon_json is None:
+        return None
+    try:
+        options = json.loads(daemon_json.read_bytes()).get("log-opts") or {}
+    except FileNotFoundError:
+        options = {}
+    except (OSError, ValueError, AttributeError):
+        return None
+    return not _grows(driver, options)
 
 
 def _measured(client: docker.APIClient) -> bool | None:

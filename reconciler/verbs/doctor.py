@@ -12,12 +12,13 @@ from pathlib import Path
 from reconciler.decide.hold.limits import remedy
 from reconciler.errors import ReconcilerError
 from reconciler.formats.quantities import shown
-from reconciler.model.checks import UNMEASURED, Check, EngineFacts
+from reconciler.model.checks import UNMEASURED, VERSION_CHECK, Check, EngineFacts, LogFacts
 from reconciler.model.engine import HOST, REMOTE, VM, Engine
 from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
 from reconciler.values import dataclass
 from reconciler.verbs import Answer
+from reconciler.verbs.doctor_logs import judge as judge_logs
 
 LEAST_FREE = 2 << 30
 """Free bytes that the state folder's disk should have; with less, the next fetch or build may fill it."""
@@ -36,7 +37,8 @@ class Probes:
     containers must see → whether they do, None without any image. `journal`: number of records. `secrets`: reads all of
     them. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why notes are not pushed, None if
     they are. `forge`: its answer, None if none is configured. `notify`: whether notifications can be sent, None if none
-    are configured.
+    are configured. `version`: whether this program is the version that the branch asks for. `logs`: how long the logs
+    of containers can get.
     """
 
     endpoint: Callable[[], str]
@@ -53,6 +55,8 @@ class Probes:
     forge: Callable[[], Found] | None = None
     engine_read: Callable[[], Found] | None = None
     notify: Callable[[], Found] | None = None
+    version: Callable[[], Found] | None = None
+    logs: Callable[[Engine], LogFacts] | None = None
 
 
 class Doctor:
@@ -78,7 +82,7 @@ class Doctor:
         except ReconcilerError as error:
             yield Check("engine", False, error.message, error.hint)
             away: Found = None, "not checked: the engine does not answer", ""
-            yield from (Check(name, *away) for name in ("clock", "memory", "limits", "statistics", "visible"))
+            yield from (Check(name, *away) for name in ("clock", "memory", "limits", "statistics", "logs", "visible"))
         else:
             self._found = engine = facts.engine
             yield Check("engine", True, _engine(engine))
@@ -86,6 +90,8 @@ class Doctor:
             yield self._check("memory", lambda: self._memory(engine))
             yield self._check("limits", lambda: self._limits(engine))
             yield self._check("statistics", lambda: self._statistics(facts))
+            if (logs := self._probes.logs) is not None:
+                yield self._check("logs", lambda: judge_logs(logs(engine), engine))
             yield self._check("visible", self._visible)
         for name, look in self._others():
             yield self._check(name, look)
@@ -103,6 +109,7 @@ class Doctor:
             *((("forge", self._probes.forge),) if self._probes.forge else ()),
             *((("engine-read", self._probes.engine_read),) if self._probes.engine_read else ()),
             *((("notify", self._probes.notify),) if self._probes.notify else ()),
+            *(((VERSION_CHECK, self._probes.version),) if self._probes.version else ()),
         )
 
     def _check(self, name: str, look: Callable[[], Found]) -> Check:

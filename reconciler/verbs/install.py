@@ -9,7 +9,14 @@ from dataclasses import field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from reconciler.decide.service.files import MARKS, forget_commands, service_files, start_commands, stop_commands
+from reconciler.decide.service.files import (
+    MARKS,
+    forget_commands,
+    service_files,
+    start_commands,
+    stop_commands,
+    verbs_of,
+)
 from reconciler.model.observed import Container
 from reconciler.model.service import AGENT, BESIDE, Platform, Service, ServiceCommand, ServiceFile
 from reconciler.record import summary_service
@@ -71,11 +78,11 @@ class Installer:
     def __init__(self, platform: Platform, service: Service, hands: Hands, notes: Sequence[str] = ()) -> None:
         self._platform, self._service, self._hands, self._notes = platform, service, hands, notes
         self._files = service_files(platform, service)
-        self._every = service_files(platform, replace(service, beside=BESIDE))
+        self._every = service_files(platform, replace(service, beside=BESIDE, self_update=True))
 
     def shown(self) -> Answer:
         """What `install` would write and call; reads and changes nothing."""
-        verbs = [item.verb for item in self._files]
+        verbs = verbs_of(self._files)
         commands = [*start_commands(self._platform, self._service, verbs)]
         return 0, self._document("install", Done([(item, "shown") for item in self._files], commands))
 
@@ -99,7 +106,7 @@ class Installer:
             if state in ("missing", "outdated"):
                 self._hands.write(item)
             done.files.append((item, "written" if state in ("missing", "outdated") else state))
-        verbs = [item.verb for item, state in states if state != "foreign"]
+        verbs = [verb for verb in verbs_of(self._files) if verb not in {item.verb for item in foreign}]
         commands = start_commands(self._platform, self._service, verbs, start)
         self._hands.call(commands)
         done.commands += commands
@@ -111,7 +118,7 @@ class Installer:
         """Remove the services, and more with a higher `level`. `ask`: asks a person; None: nobody can be asked, so
         nothing is removed (exit code 1). `show`: only list it (exit code 0)."""
         ours = self._ours()
-        verbs = [item.verb for item, _ in ours]
+        verbs = verbs_of(item for item, _ in ours)
         called = [*stop_commands(self._platform, verbs), *forget_commands(self._platform, verbs)]
         doing = Done([(item, "shown") for item, _ in ours], called)
         containers = machine.containers() if level is not Level.AGENT else ()
@@ -135,7 +142,7 @@ class Installer:
         return [(item, state) for item, state in states if state in ("unchanged", "outdated")]
 
     def _take_away(self, files: Sequence[ServiceFile], done: Done) -> None:
-        verbs = [item.verb for item in files]
+        verbs = verbs_of(files)
         stop, forget = stop_commands(self._platform, verbs), forget_commands(self._platform, verbs)
         self._hands.call(stop)
         for item in files:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Interrupted, ReconcilerError
+from reconciler.model.checks import VERSION_CHECK
+from reconciler.model.service import Failure
 from reconciler.record import summary_service
 from reconciler.values import dataclass
 from reconciler.verbs import Answer
@@ -18,6 +21,7 @@ Json = Mapping[str, Any]
 PROOF = 60.0
 """Seconds in which the new version has to take a good turn."""
 LOOK = 0.5
+ENDED = "a signal ended the upgrade"
 
 _RANKS = {"Synced Healthy": 0, "Synced Progressing": 1}
 
@@ -31,16 +35,24 @@ class Shelf(Protocol):
 
     def switch(self, version: Path) -> None: ...
 
+    def unproven(self) -> Path | None: ...
+
+    def prove(self, old: Path | None) -> None: ...
+
+    def note(self, version: Path, failure: Failure | None) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Upgrading:
     """`ask`: runs a verb of a version, returns its document; `restart`: restarts the service, which runs the version
-    that the link `current` names. `tell`: prints progress."""
+    that the link `current` names. `tell`: prints progress. `stop`: set when the upgrade is to end; the old version
+    returns then."""
 
     shelf: Shelf
     ask: Callable[..., Json]
     restart: Callable[[], None]
     tell: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -63,6 +75,8 @@ class Upgrader:
     def run(self, wheel: Path, *, show: bool) -> Answer:
         """Upgrade to the wheel's version. `show`: only compare the two versions."""
         parts, checks = self._parts, Checks()
+        if not show:
+            self._settle()
         old = parts.shelf.current()
         parts.tell(f"unpack {wheel.name}")
         new = parts.shelf.unpack(wheel)
@@ -70,26 +84,62 @@ class Upgrader:
             return 0, _document(old, new, "Unchanged", "this version runs already", checks)
         parts.tell(f"compare {new.name} with {old.name}")
         before = self._status(old)
-        if not self._agrees(old, new, checks):
+        agrees = self._agrees(old, new, checks)
+        if parts.stop.is_set():
+            return Interrupted.exit_code, _document(old, new, "Refused", f"{ENDED}; nothing was changed", checks)
+        if not agrees:
+            if not show:
+                parts.shelf.note(new, Failure("Refused", checks.first_bad, self._now()))
             return 1, _document(old, new, "Refused", checks.first_bad, checks)
         if show:
             return 0, _document(old, new, "Shown", "nothing was changed", checks)
         parts.tell(f"switch to {new.name}")
-        begun = self._now()
+        why = self._take_over(old, new, before)
+        if not why:
+            parts.shelf.prove(None)
+            parts.shelf.note(new, None)
+            checks.add("turn", True, "the new version has taken a good turn")
+            return 0, _document(old, new, "Upgraded", "no container was touched", checks)
+        checks.add("turn", False, why)
+        if parts.stop.is_set():
+            return Interrupted.exit_code, _document(old, new, "TakenBack", why, checks)
+        parts.shelf.note(new, Failure("TakenBack", why, self._now()))
+        return 1, _document(old, new, "TakenBack", why, checks)
+
+    def _settle(self) -> None:
+        """Let the old version return, if an earlier upgrade was cut off before its version had proved itself."""
+        old = self._parts.shelf.unproven()
+        if old is not None:
+            self._parts.tell(f"an earlier upgrade was cut off: go back to {old.name}")
+            self._return(old)
+
+    def _take_over(self, old: Path, new: Path, before: Json) -> str:
+        """Let the new version run. If it does not prove itself, the old one runs again; returns why, '' if it does."""
+        parts, begun = self._parts, self._now()
         try:
+            parts.shelf.prove(old)
             parts.shelf.switch(new)
             parts.restart()
             why = self._proves_itself(new, before, begun)
         except ReconcilerError as error:
             why = error.message
-        if not why:
-            checks.add("turn", True, "the new version has taken a good turn")
-            return 0, _document(old, new, "Upgraded", "no container was touched", checks)
-        checks.add("turn", False, why)
-        parts.tell(f"go back to {old.name}: {why}")
-        parts.shelf.switch(old)
-        parts.restart()
-        return 1, _document(old, new, "TakenBack", why, checks)
+        except BaseException:  # a second signal, or a defect
+            self._return(old)
+            raise
+        if why:
+            parts.tell(f"go back to {old.name}: {why}")
+            try:
+                self._return(old)
+            except ReconcilerError as error:
+                return (
+                    f"{why}; the link names {old.name} again, but the service could not be restarted: {error.message}"
+                )
+        return why
+
+    def _return(self, old: Path) -> None:
+        self._parts.shelf.switch(old)
+        self._parts.restart()
+        self._parts.shelf.prove(None)
 
     def _agrees(self, old: Path, new: Path, checks: Checks) -> bool:
         """Whether the new version judges this machine as the old one does."""
@@ -101,7 +151,9 @@ class Upgrader:
             if found.get("kind") == "Error" and was.get("kind") != "Error":
                 return checks.add(name, False, str(found["message"]))
         known, failed = _failed(doctors[0]), _failed(doctors[1])
-        worse = [f"{name}: {message}" for name, message in failed.items() if name not in known]
+        # A check that only the new version makes says nothing about the change from one to the other.
+        made = {item["name"] for item in doctors[0].get("checks", ())}
+        worse = [f"{name}: {message}" for name, message in failed.items() if name in made - known.keys()]
         checks.add("doctor", not worse, "; ".join(worse) or "no more findings than before")
         was, found = plans
         changes = was.get("revision") == found.get("revision") and found.get("changes") and not was.get("changes")
@@ -116,6 +168,8 @@ class Upgrader:
 
         why, until = "its agent has not started", self._now() + PROOF
         while self._now() < until:
+            if self._parts.stop.is_set():
+                return ENDED
             status = self._status(new)
             started = status.get("agent", {}).get("startedAt")
             if status.get("agent", {}).get("running") and started and instant(started) >= begun - 1:
@@ -126,7 +180,7 @@ class Upgrader:
                 why = f"{status['sync']} {status['health']}: {status['reason']}: {status['message']}"
             elif status.get("kind") == "Error":
                 why = str(status["message"])
-            time.sleep(LOOK)
+            self._parts.stop.wait(LOOK)
         return f"no good turn within {PROOF:g} s: {why}"
 
     def _status(self, version: Path) -> Json:
@@ -140,7 +194,9 @@ class Upgrader:
 
 
 def _failed(doctor: Json) -> dict[str, str]:
-    return {item["name"]: item["message"] for item in doctor.get("checks", ()) if item["ok"] is False}
+    """Failed checks. The one of the version itself does not count: a person may choose another version."""
+    failed = [item for item in doctor.get("checks", ()) if item["ok"] is False]
+    return {item["name"]: item["message"] for item in failed if item["name"] != VERSION_CHECK}
 
 
 def _rank(status: Json) -> int:

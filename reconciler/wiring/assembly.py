@@ -345,7 +345,7 @@ class Application:
     def upgrade(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.upgrading import upgrade
 
-        return upgrade(typed, self._parts, self._tell)
+        return upgrade(typed, self._parts, self._stop, self._tell)
 
     def completion(self, typed: argparse.Namespace) -> Answer:
         from reconciler.fleet import load_hosts

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from reconciler import process
+from reconciler import __version__, process
+from reconciler.act.versions import Versions
 from reconciler.act.visibility import seen
 from reconciler.bootstrap.model import parse
 from reconciler.decide.hardening.facts import Facts, read
@@ -20,13 +21,15 @@ from reconciler.engine import connect
 from reconciler.environment import PRIVATE
 from reconciler.errors import Transient
 from reconciler.formats.packaged import packaged
+from reconciler.model.checks import LogFacts
+from reconciler.model.engine import HOST, Engine
 from reconciler.model.outcome import Reason
 from reconciler.model.service import ENGINE_READ
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host, folders, named_host, sockets
 from reconciler.observe.login import login_of
 from reconciler.observe.origin import foreign_owner, not_pushed
-from reconciler.observe.reach import branch_head, engine_facts, may_write, published
+from reconciler.observe.reach import branch_head, engine_facts, log_facts, may_write, published
 from reconciler.observe.remote import parse_remote
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource
@@ -38,7 +41,11 @@ from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Found, Probes
 from reconciler.verbs.key import KEPT
 from reconciler.verbs.security import Key
+from reconciler.wiring.program import CURRENT, versions
+from reconciler.wiring.reading import Reading
+from reconciler.wiring.self_update import is_older, wish
 
+DAEMON_JSON = Path("/etc/docker/daemon.json")
 LOOKING = 60.0
 """Seconds that reading the state of ssh, firewall and fail2ban may take."""
 
@@ -142,6 +149,8 @@ class _Reading:
             forge=self._forge if self._settings.forge else None,
             engine_read=self._engine_read if self._reads else None,
             notify=self._notify if self._settings.notify or self._settings.heartbeat else None,
+            version=self._version,
+            logs=self._logs,
         )
 
     @property
@@ -221,6 +230,37 @@ class _Reading:
         path = settings.path
         seen = path is not None and Path(path).stat().st_mode & 0o077
         return True, told + (f"; other users can read {path}, which has their keys: chmod 600" if seen else ""), ""
+
+    def _logs(self, engine: Engine) -> LogFacts:
+        here = DAEMON_JSON if engine.machine == HOST and not engine.rootless else None
+        return log_facts(connect(self._engine), self._settings.adopt, here)
+
+    def _version(self) -> Found:
+        """Whether this is the version that the branch asks for; if not, who takes it and when."""
+        if not self._state.is_dir():
+            return True, __version__, ""
+        found = wish(Reading(self._settings, self._redactor, os.environ, Effects()))
+        told, by_hand = f"{__version__}; {found.message}", f"sudo reconciler upgrade {found.version}"
+        if found.version in ("", __version__):
+            return True, told, ""
+        if is_older(found.version):
+            return False, told, "change spec.agent.version of this host, or return to that version by hand"
+        if not self._settings.self_update:
+            return False, f"{__version__} runs, and the branch asks for {found.version}", by_hand
+        if found.outcome == "Refused":
+            return False, told, "sign the commit with a key that the agent config allows: git commit --amend -S, push"
+        folder = versions()
+        if found.outcome == "Unchanged" or folder is None:
+            return True, told, ""
+        shelf = Versions(folder, CURRENT, os.environ)
+        failure = shelf.noted(shelf.place(shelf.find(found.version)))
+        if failure is None:
+            return True, f"{told}; the timer takes it within ten minutes", ""
+        return (
+            False,
+            f"{told}; {failure.outcome}: {failure.message}",
+            f"put a corrected wheel in its place, or {by_hand}",
+        )
 
     def _budget(self) -> int | None:
         """The budget of last good, else of the head that was fetched last."""

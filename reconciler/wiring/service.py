@@ -19,14 +19,15 @@ from reconciler.formats.forges import TOKEN
 from reconciler.log import logger
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
-from reconciler.model.service import BESIDE, ENGINE_READ, MONITOR, Platform, Service
+from reconciler.model.service import BESIDE, ENGINE_READ, MONITOR, UPGRADE, Platform, Service
 from reconciler.observe.origin import foreign_owner
+from reconciler.ownership import PROGRAM, faults
 from reconciler.record.lock import StateLock
 from reconciler.settings import Settings
 from reconciler.verbs import Answer
 from reconciler.verbs.install import Installer, Level, Machine
 from reconciler.wiring.asking import consent
-from reconciler.wiring.program import program
+from reconciler.wiring.program import program, versions
 from reconciler.wiring.reading import Reading
 
 PASSED = (
@@ -87,6 +88,7 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
         lingers=os.path.exists(f"/var/lib/systemd/linger/{account.pw_name}"),
         folder=os.path.join(parts.environ.get("XDG_CONFIG_HOME") or f"{account.pw_dir}/.config", "systemd/user"),
         beside=tuple(verb for verb in BESIDE if verb in settings.beside and not _lacks(verb, platform)),
+        self_update=settings.self_update and not _lacks(UPGRADE, platform),
     )
 
 
@@ -97,11 +99,20 @@ def _lacks(verb: str, platform: Platform) -> str:
         return f"the monitor is no service yet, because it cannot be loaded: {hint}"
     if verb == ENGINE_READ and platform is Platform.LAUNCHD:
         return "engine-read is no service: on a Mac, containers cannot reach its sockets (docs/engine-read.md)"
+    if verb == UPGRADE and platform is Platform.LAUNCHD:
+        return "on a Mac no timer is made for --self-update: call `sudo reconciler upgrade VERSION` (docs/service.md)"
+    if verb == UPGRADE and versions() is None:
+        return f"no timer is made for --self-update: {sys.prefix} is no version beside others (docs/service.md)"
+    if verb == UPGRADE and platform is Platform.SYSTEMD:
+        # Root will run it again and again: nobody else may be able to change it.
+        found = [fault for path in (program(), __file__) for fault in faults(path, PROGRAM)]
+        return f"no timer is made for --self-update: {found[0].message}; {found[0].remedy}" if found else ""
     return ""
 
 
 def _lacking(platform: Platform, settings: Settings) -> Iterator[str]:
-    return filter(None, (_lacks(verb, platform) for verb in settings.beside))
+    asked = (*settings.beside, *((UPGRADE,) if settings.self_update else ()))
+    return filter(None, (_lacks(verb, platform) for verb in asked))
 
 
 def platform_of(named: str) -> Platform:

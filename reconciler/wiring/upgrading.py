@@ -7,29 +7,39 @@ import json
 import os
 import pwd
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from reconciler.act.service import ServiceHands
 from reconciler.act.versions import Versions
-from reconciler.decide.service.files import restart_commands, service_files
+from reconciler.decide.service.files import restart_commands, service_files, verbs_of
 from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Reason
+from reconciler.model.service import UPGRADE
+from reconciler.model.times import rfc3339
 from reconciler.observe.origin import as_owner
 from reconciler.process import run
+from reconciler.record import summary_service
 from reconciler.verbs import Answer
 from reconciler.verbs.upgrade import Upgrader, Upgrading
 from reconciler.wiring.program import CURRENT, versions
 from reconciler.wiring.reading import Reading
+from reconciler.wiring.self_update import VERSION, is_older, wanted
 from reconciler.wiring.service import account_of, platform_of, service
 
 PATIENCE = 120.0
 """Seconds that a verb of a version may take."""
+AGAIN = 3600.0
+"""Seconds after which --self-update tries a refused version again: the machine may have changed."""
 
 
-def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], None]) -> Answer:
+def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, tell: Callable[[str], None]) -> Answer:
     """Upgrade. Usage if the link `current` does not lead to this program, or the service does not use that link."""
+    account = as_owner(Path(parts.settings.state), groups=True)
+    if typed.self_update and typed.print and not account:
+        return wanted(parts)
     folder = versions()
     if folder is None:
         told = f"{sys.prefix} is no version beside others that a link `{CURRENT}` leads to"
@@ -37,39 +47,77 @@ def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], Non
     platform = platform_of(typed.platform)
     hands = ServiceHands(parts.environ)
     files = service_files(platform, service(platform, account_of(None, platform), parts))
-    file, verbs = files[0], [item.verb for item in files]
-    there = hands.read(file.path)
+    verbs = [verb for verb in verbs_of(files) if verb != UPGRADE]
+    there = hands.read(files[0].path)
     if there is None or str(folder / CURRENT / "bin").encode() not in there:
-        told = f"{file.path} does not start {folder}/{CURRENT}/bin/reconciler"
+        told = f"{files[0].path} does not start {folder}/{CURRENT}/bin/reconciler"
         raise Usage(Reason.USAGE_INVALID, told, "run `reconciler install` first")
-    shelf = Versions(folder, CURRENT, parts.environ)
+    shelf, ask, named = (
+        Versions(folder, CURRENT, parts.environ, index=not typed.self_update),
+        _asking(parts),
+        typed.WHEEL,
+    )
+    if typed.self_update:
+        code, document = _asked_for(parts, shelf.current(), ask if account else None)
+        if typed.print or document["outcome"] != "Shown":
+            return code, document
+        named = document["to"]
     with shelf.alone():
-        before = shelf.current()
-        upgrader = Upgrader(
-            Upgrading(shelf, _asking(parts), lambda: hands.call(restart_commands(platform, verbs)), tell)
-        )
-        code, document = upgrader.run(shelf.find(typed.WHEEL), show=typed.print)
+        before, found = shelf.current(), shelf.find(named)
+        if typed.self_update and (told := _hindrance(shelf, found, parts.clock.now())):
+            return 1, summary_service.upgrade(before.name, named, "Refused", told, ())
+        upgrading = Upgrading(shelf, ask, lambda: hands.call(restart_commands(platform, verbs)), tell, stop)
+        code, document = Upgrader(upgrading).run(found, show=typed.print)
         if document["outcome"] == "Upgraded":
             shelf.tidy((before, shelf.current()))
     return code, document
 
 
+def _asked_for(parts: Reading, current: Path, ask: Callable[..., Mapping[str, Any]] | None) -> Answer:
+    """The version that the branch asks for. `ask`: asks a process of the agent's account; None: we are that account.
+
+    The answer of that process only chooses among the wheels of root, and never an older version. Transient if it is no
+    answer.
+    """
+    if ask is None or not parts.settings.self_update:
+        return wanted(parts)
+    document = ask(current, UPGRADE, "--self-update", "--print")
+    if document.get("kind") != "Upgrade":
+        told = str(document.get("message"))
+        raise Transient(Reason.INTERNAL_ERROR, f"the wanted version cannot be read: {told}", str(document.get("hint")))
+    version = str(document["to"])
+    if document["outcome"] == "Shown" and (not VERSION.fullmatch(version) or is_older(version)):
+        raise Transient(Reason.INTERNAL_ERROR, f"{version[:40]!r} is no newer version", "it is not taken")
+    return (1 if document["outcome"] == "Refused" else 0), document
+
+
+def _hindrance(shelf: Versions, found: Path, now: float) -> str:
+    """Why this wheel is not tried, '' if it is. Usage if somebody else could change it."""
+    shelf.require_own(found)
+    failure = shelf.noted(shelf.place(found))
+    if failure is None or (failure.outcome == "Refused" and now - failure.at > AGAIN):
+        return ""
+    when = "it is tried again an hour after that" if failure.outcome == "Refused" else "it is not tried again by itself"
+    return f"{found.name} was tried at {rfc3339(failure.at)} ({failure.outcome}: {failure.message}); {when}"
+
+
 def _asking(parts: Reading) -> Callable[..., Mapping[str, Any]]:
-    """A function that runs a verb of a version as the agent's account, because only that may read the state folder."""
+    """A function that runs a verb (and its options) of a version as the agent's account, because only that may read the
+    state folder."""
     config, state = str(parts.settings.path), Path(parts.settings.state)
     account = as_owner(state, groups=True)
     kept = {name: value for name, value in parts.environ.items() if name != "NOTIFY_SOCKET"}
     if account:
         kept["HOME"] = pwd.getpwuid(state.stat().st_uid).pw_dir
 
-    def ask(version: Path, verb: str) -> Mapping[str, Any]:
-        argv = [*account, str(version / "bin/reconciler"), "--config", config, "--output", "json", verb]
+    def ask(version: Path, *verb: str) -> Mapping[str, Any]:
+        argv = [*account, str(version / "bin/reconciler"), "--config", config, "--output", "json", *verb]
         done = run(argv, env=kept, timeout=PATIENCE, cwd="/", reason=Reason.INTERNAL_ERROR)
         try:
             found: Mapping[str, Any] = json.loads(done.stdout)
         except ValueError:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            told = f"{version.name} does not answer `{verb}`: {said[-1] if said else f'exit code {done.returncode}'}"
+            told = f"{version.name} does not answer `{verb[0]}`: {said[-1] if said else f'exit code {done.returncode}'}"
             raise Transient(Reason.INTERNAL_ERROR, told, os.path.join(str(version), "bin/reconciler")) from None
         return found
 

@@ -67,6 +67,8 @@ BESIDE_IT = {
     "beside-user": (Platform.SYSTEMD, replace(SERVICES["user"][1], beside=BESIDE)),
     "beside-rootless": (Platform.SYSTEMD_USER, replace(SERVICES["rootless"][1], beside=BESIDE)),
     "beside-mac": (Platform.LAUNCHD, replace(SERVICES["mac"][1], beside=(MONITOR,))),
+    "self-update": (Platform.SYSTEMD, replace(PLAIN, self_update=True)),
+    "self-update-rootless": (Platform.SYSTEMD_USER, replace(SERVICES["rootless"][1], self_update=True)),
 }
 
 
@@ -87,7 +89,7 @@ def test_files_are_as_written(name: str) -> None:
 def test_files_beside_the_agent_are_as_written(name: str) -> None:
     platform, service = BESIDE_IT[name]
     agent, *files = service_files(platform, service)
-    assert agent == service_files(platform, replace(service, beside=()))[0]
+    assert agent == service_files(platform, replace(service, beside=(), self_update=False))[0]
     assert all(any(mark in file.data for mark in MARKS) for file in files)
     texts = [f"{file.path} {file.mode:o}\n{file.data.decode()}" for file in files]
     matches(CASES / "service" / f"{name}.txt", "\n".join(texts))
@@ -127,13 +129,13 @@ def test_systemd_itself_understands_any_path_and_value(tmp_path: Path) -> None:
     for name, (platform, service) in {**SERVICES, "odd": (Platform.SYSTEMD, odd)}.items():
         if platform is Platform.LAUNCHD:
             continue
-        service = replace(service, program=(str(program),), user="root", beside=BESIDE)
+        service = replace(service, program=(str(program),), user="root", beside=BESIDE, self_update=True)
         folder = tmp_path / name
         folder.mkdir()
         for file in service_files(platform, service):
             (folder / Path(file.path).name).write_bytes(file.data)
         units = [str(path) for path in sorted(folder.iterdir())]
-        assert len(units) == 3
+        assert len(units) == 5
         done = _analyze("verify", "--recursive-errors=no", "--man=no", *units)
         assert (done.returncode, done.stderr) == (0, ""), name
 

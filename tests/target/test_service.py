@@ -191,6 +191,18 @@ def changed(wheel: bytes, path: str, old: str, new: str) -> bytes:
     return packed.getvalue()
 
 
+def renamed(wheel: bytes, old: str, new: str) -> bytes:
+    """The wheel as another version."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel)) as before, zipfile.ZipFile(packed, "w") as after:
+        for entry in before.infolist():
+            data, path = before.read(entry), entry.filename.replace(f"-{old}.dist-info", f"-{new}.dist-info")
+            if path.endswith((".dist-info/METADATA", "reconciler/__init__.py")):
+                data = data.replace(old.encode(), new.encode())
+            after.writestr(path, data.replace(f"-{old}.dist".encode(), f"-{new}.dist".encode()))
+    return packed.getvalue()
+
+
 def test_an_upgrade_takes_over_or_the_old_version_returns(machine: Target) -> None:
     name = machine.run("basename /root/wheels/reconciler-*.whl")
     wheel = machine.get(f"/root/wheels/{name}")
@@ -209,6 +221,64 @@ def test_an_upgrade_takes_over_or_the_old_version_returns(machine: Target) -> No
     assert json.loads(machine.run(f"reconciler upgrade /root/Upgraded/{name} --output json"))["outcome"] == "Unchanged"
     found = json.loads(machine.run("reconciler upgrade 9.9.9 --output json", code=2))
     assert "no version 9.9.9" in found["message"]
+
+
+SIGNED = """cd /root/clone
+git -c gpg.format=ssh -c user.signingKey=/root/signer commit -q --allow-empty -S -m change
+git push -q -o reconciler.no-wait mini main"""
+
+
+def asked(machine: Target, version: str) -> None:
+    """Push a signed commit that asks for this version, and wait until it is good."""
+    machine.put("/root/clone/desired-state/mini.yaml", f"{HOST}  agent: {{version: {version}}}\n".encode())
+    machine.run(f"cd /root/clone; git add -A; {SIGNED}")
+    head = machine.run("git -C /root/clone rev-parse HEAD")
+    eventually(lambda: status(machine)["lastGoodRevision"] == head and well(machine), seconds=60)
+
+
+def test_a_signed_commit_chooses_the_version_among_the_wheels_of_root(machine: Target) -> None:
+    name = machine.run("basename /root/wheels/reconciler-*.whl")
+    wheel, now = machine.get(f"/root/wheels/{name}"), name.split("-")[1]
+    machine.run("ssh-keygen -q -t ed25519 -N '' -f /root/signer")
+    machine.run('echo "* $(cat /root/signer.pub)" > /etc/reconciler/signers; mkdir -p /opt/reconciler/wheels')
+    config = CONFIG.replace("interval: 2s", "interval: 2s, allowed_signers: /etc/reconciler/signers")
+    machine.put("/etc/reconciler/reconciler.yaml", f"{config}upgrade: {{self_update: true}}\n".encode())
+    machine.run("reconciler install")
+    assert machine.run("systemctl is-enabled reconciler-upgrade.timer") == "enabled"
+    before, self_update = containers(machine), "reconciler upgrade --self-update --output json"
+    broken = "reconciler/wiring/working.py", "        self._manager.ready()\n", "        raise OSError\n"
+    for version, data, outcome in (("98.0.0", wheel, "Upgraded"), ("99.0.0", changed(wheel, *broken), "TakenBack")):
+        assert json.loads(machine.run(self_update))["outcome"] == "Unchanged"
+        path, packed = f"/opt/reconciler/wheels/{name.replace(now, version)}", renamed(data, now, version)
+        machine.put(path, packed)
+        asked(machine, version)
+        assert json.loads(machine.run(f"{self_update} --print"))["to"] == version
+        machine.run(f"chown nobody {path}")
+        assert "belongs to another user" in json.loads(machine.run(self_update, code=2))["message"]
+        machine.run(f"chown root {path}; systemctl start reconciler-upgrade.service || true")
+        found = machine.run("journalctl -u reconciler-upgrade -o cat --no-pager")
+        assert outcome in found, found
+        assert machine.run("reconciler --version").split()[-1] == "98.0.0"
+        assert containers(machine) == before
+        eventually(lambda: well(machine), seconds=60)
+    again = json.loads(machine.run(self_update, code=1))
+    assert (again["outcome"], "not tried again" in again["message"]) == ("Refused", True)
+    assert "TakenBack" in machine.run("reconciler doctor || true").replace("\n", " ")
+    asked(machine, "97.0.0")
+    assert "older than 98.0.0" in json.loads(machine.run(self_update, code=1))["message"]
+    machine.put("/root/clone/desired-state/mini.yaml", f"{HOST}  agent: {{version: 99.0.0}}\n".encode())
+    head = status(machine)["lastGoodRevision"]
+    # Not signed, and past the hooks.
+    machine.run("cd /root/clone; git commit -qam change; git -C /srv/git/home.git fetch -q /root/clone main:main")
+    eventually(lambda: status(machine)["source"]["head"] != head, seconds=30)
+    assert json.loads(machine.run(self_update, code=1))["message"].count("97.0.0")
+    machine.put("/etc/reconciler/reconciler.yaml", CONFIG.encode())
+    assert "does not allow" in json.loads(machine.run(self_update, code=2))["message"]
+    machine.put("/root/clone/desired-state/mini.yaml", HOST.encode())
+    machine.run("reconciler install")
+    assert not machine.answers("systemctl cat reconciler-upgrade.timer")
+    machine.run(PUSH)
+    eventually(lambda: well(machine), seconds=60)
 
 
 def test_one_account_has_a_service_of_its_own(machine: Target) -> None:

@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.errors import Away, Corrupt, Transient, Usage
-from reconciler.model.checks import EngineFacts
-from reconciler.model.engine import HOST, SKEW, Engine, engine_of
+from reconciler.model.checks import EngineFacts, LogFacts
+from reconciler.model.engine import HOST, REMOTE, SKEW, VM, Engine, engine_of
 from reconciler.model.outcome import Reason
 from reconciler.record import summary, text
 from reconciler.reference import output_schema
@@ -83,6 +83,40 @@ def wrong(checks: dict[str, Any]) -> list[str]:
     return [name for name, item in checks.items() if item["ok"] is not True]
 
 
+@pytest.mark.parametrize(
+    ("logs", "ok", "says", "remedy"),
+    [
+        (LogFacts("local", True), True, "old lines are deleted", ""),
+        (LogFacts("json-file", True), True, "old lines are deleted", ""),
+        (LogFacts("json-file", False), True, "json-file without rotation", "/etc/docker/daemon.json"),
+        (LogFacts("json-file", None), True, "(if no max-size is set there)", "until they are made anew"),
+        (LogFacts("local", True, (), 2), True, "2 other containers have", "make these containers anew"),
+        (LogFacts("json-file", False, ("shop-web-1",)), False, "shop-web-1", "logging: {driver: local}"),
+    ],
+)
+def test_logs_that_grow_without_bound(
+    state: Path, well: Probes, logs: LogFacts, ok: bool, says: str, remedy: str
+) -> None:
+    check = found(state, replace(well, logs=lambda engine: logs))["logs"]
+    assert (check["ok"], says in check["message"], remedy in check["hint"]) == (ok, True, True), check
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"product": "Colima", "machine": VM}, "colima.yaml"),
+        ({"product": "OrbStack", "machine": VM}, "docker.json"),
+        ({"rootless": True}, "~/.config/docker/daemon.json"),
+        ({"machine": REMOTE}, "engine's machine"),
+    ],
+)
+def test_the_remedy_for_logs_names_the_file_of_this_engine(
+    state: Path, well: Probes, changes: dict[str, Any], place: str
+) -> None:
+    probes = replace(well, engine=facts(**changes), logs=lambda engine: LogFacts("json-file", None))
+    assert place in found(state, probes)["logs"]["hint"]
+
+
 def test_a_good_machine_has_no_finding(state: Path, well: Probes, tmp_path: Path) -> None:
     assert wrong(found(state, well)) == []
     (tmp_path / "secrets").mkdir(mode=0o700)
@@ -133,7 +167,8 @@ def test_without_an_engine_the_other_checks_are_made(state: Path, well: Probes) 
     away = raising(Away(Reason.ENGINE_UNAVAILABLE, "it is away", "start it"))
     checks = found(state, replace(well, engine=away, visible=away))
     assert {name: checks[name]["ok"] for name in wrong(checks)} == {
-        "engine": False, "clock": None, "memory": None, "limits": None, "statistics": None, "visible": None,
+        "engine": False, "clock": None, "memory": None, "limits": None, "statistics": None, "logs": None,
+        "visible": None,
     }  # fmt: skip
 
 

@@ -140,6 +140,25 @@ def test_uninstall_removes_the_services_beside_the_agent(place: Place) -> None:
     assert place.calls()[0].count(".service") == 3
 
 
+def test_self_update_needs_versions_beside_each_other(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    config.write_text(config.read_text() + "upgrade: {self_update: true}\n")
+    done = place.run("install", "--print", "--platform", "systemd-user")
+    assert (done.code, "self_update needs commits that are signed" in done.stderr) == (2, True), done.stderr
+    config.write_text(config.read_text().replace("home.git}", f"home.git, allowed_signers: {place.folder}/signers}}"))
+    code, document = place.json("install")
+    assert (code, len(document["files"])) == (0, 1)
+    assert "no version beside others" in document["messages"][0]
+    for arguments, says in (
+        (("upgrade", "--self-update", "9.9"), "--self-update takes no WHEEL"),
+        (("upgrade", "--self-update"), "no version beside others"),
+    ):
+        done = place.run(*arguments)
+        assert (done.code, says in done.stderr) == (2, True), done.stderr
+    done = place.run("upgrade", "--self-update", "--print", "--output", "json")
+    assert (done.code, done.document["outcome"], done.document["message"]) == (0, "Unchanged", "no commit is good yet")
+
+
 def test_a_foreign_unit_of_the_monitor_stays(place: Place) -> None:
     config = place.folder / "reconciler.yaml"
     config.write_text(config.read_text() + MORE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from reconciler.model.times import rfc3339
 from reconciler.record import text
 from reconciler.record.text.layout import Style
 from reconciler.reference import output_schema
+from reconciler.signals import Ended
 from reconciler.verbs.upgrade import Upgrader, Upgrading
 
 SCHEMA = Draft202012Validator(output_schema())
@@ -35,7 +37,8 @@ def shelf(tmp_path: Path) -> Versions:
 
 
 def doctor(*failed: str) -> dict[str, Any]:
-    return {"kind": "Doctor", "checks": [{"name": name, "ok": False, "message": "broken"} for name in failed]}
+    checks = [{"name": name, "ok": name not in failed, "message": "x"} for name in dict.fromkeys(("compose", *failed))]
+    return {"kind": "Doctor", "checks": checks}
 
 
 def plan(changes: bool = False, revision: str = HEAD) -> dict[str, Any]:
@@ -53,6 +56,13 @@ def status(sync: str = "Synced", health: str = "Healthy", *, started: float = NO
 ERROR = {"kind": "Error", "message": "a journal of a newer version"}
 
 
+class Stop(threading.Event):
+    """Nobody waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
 class Machine:
     """A machine with given answers of each version. `restarts`: the restarts of the service."""
 
@@ -60,7 +70,7 @@ class Machine:
         plain = {"doctor": doctor(), "plan": plan(), "status": status(started=NOW - 100)}
         self.answers = {"1.0": {**plain, **(old or {})}, "2.0": {**plain, "status": status(), **new}}
         self.restarts: list[str] = []
-        self.shelf, self.time = shelf, NOW
+        self.shelf, self.time, self.stop = shelf, NOW, Stop()
 
     def ask(self, version: Path, verb: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.answers[version.name][verb]
@@ -74,7 +84,7 @@ class Machine:
         return self.time
 
     def upgrade(self, named: str = "2.0", *, show: bool = False) -> tuple[int, Mapping[str, Any]]:
-        parts = Upgrading(self.shelf, self.ask, self.restart, lambda line: None)
+        parts = Upgrading(self.shelf, self.ask, self.restart, lambda line: None, self.stop)
         return Upgrader(parts, self.now).run(self.shelf.find(named), show=show)
 
 
@@ -93,12 +103,13 @@ class Machine:
         ({"status": status(health="Degraded")}, {"status": status(health="Degraded", started=NOW - 9)}, "Upgraded"),
         ({"status": status(started=NOW - 100)}, {}, "TakenBack"),
         ({"status": ERROR}, {}, "TakenBack"),
+        ({"doctor": doctor("a check of the new version")}, {}, "Upgraded"),
+        ({"doctor": doctor("version")}, {"doctor": doctor("disk", "version")}, "Upgraded"),
     ],
 )
 def test_a_new_version_takes_over_only_if_nothing_gets_worse(
-    shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any], outcome: str, monkeypatch: pytest.MonkeyPatch
+    shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any], outcome: str
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     machine = Machine(shelf, new, old)
     code, document = machine.upgrade()
     assert SCHEMA.is_valid(document)
@@ -106,6 +117,9 @@ def test_a_new_version_takes_over_only_if_nothing_gets_worse(
     assert shelf.current().name == ("2.0" if outcome == "Upgraded" else "1.0")
     assert machine.restarts == {"Upgraded": ["2.0"], "TakenBack": ["2.0", "1.0"], "Refused": []}[outcome]
     assert "1.0 → 2.0" in text.render(document, Style(), NOW)
+    failure = shelf.noted(shelf.folder / "2.0")
+    assert (failure.outcome if failure else "Upgraded") == outcome
+    assert shelf.unproven() is None
 
 
 def test_the_old_version_returns_if_the_new_one_does_not_start(shelf: Versions) -> None:
@@ -121,6 +135,57 @@ def test_the_old_version_returns_if_the_new_one_does_not_start(shelf: Versions) 
     code, document = machine.upgrade()
     assert (code, document["outcome"], document["message"]) == (1, "TakenBack", "the service failed")
     assert machine.restarts == ["2.0", "1.0"]
+
+
+def test_a_signal_lets_the_old_version_return(shelf: Versions) -> None:
+    machine = Machine(shelf, {"status": status(started=NOW - 100)})
+    first = machine.restart
+
+    def restart() -> None:
+        first()
+        machine.stop.set()
+
+    machine.restart = restart  # type: ignore[method-assign]
+    code, document = machine.upgrade()
+    assert (code, document["outcome"]) == (143, "TakenBack")
+    assert machine.restarts == ["2.0", "1.0"]
+    assert shelf.noted(shelf.folder / "2.0") is None  # the version is not to blame
+
+
+def test_whatever_ends_the_upgrade_the_old_version_returns(shelf: Versions) -> None:
+    machine = Machine(shelf, {})
+    plain = machine.ask
+
+    def ask(version: Path, verb: str) -> Mapping[str, Any]:
+        if machine.restarts:
+            raise Ended(2)
+        return plain(version, verb)
+
+    machine.ask = ask  # type: ignore[method-assign]
+    with pytest.raises(Ended):
+        machine.upgrade()
+    assert (shelf.current().name, machine.restarts, shelf.unproven()) == ("1.0", ["2.0", "1.0"], None)
+
+
+def test_an_upgrade_that_a_power_cut_has_ended_is_undone_first(shelf: Versions) -> None:
+    shelf.prove(shelf.current())
+    shelf.switch(shelf.folder / "2.0")  # here the power is cut
+    machine = Machine(shelf, {"plan": plan(changes=True)})
+    assert machine.upgrade()[1]["outcome"] == "Refused"
+    assert (shelf.current().name, machine.restarts, shelf.unproven()) == ("1.0", ["1.0"], None)
+
+
+def test_if_the_old_version_does_not_restart_the_message_says_so(shelf: Versions) -> None:
+    machine = Machine(shelf, {})
+
+    def restart() -> None:
+        raise Transient(Reason.SERVICE_FAILED, "systemd does not answer", "")
+
+    machine.restart = restart  # type: ignore[method-assign]
+    code, document = machine.upgrade()
+    assert (code, document["outcome"], shelf.current().name) == (1, "TakenBack", "1.0")
+    assert "could not be restarted" in document["message"]
+    assert shelf.unproven() == shelf.current()
 
 
 def test_the_same_version_and_print_change_nothing(shelf: Versions) -> None:

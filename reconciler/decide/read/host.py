@@ -68,6 +68,7 @@ def value(document: Document, base: str) -> HostDocument:
         default_order=defaults.get("order", STOP_FIRST),
         alerts={name: _alert(RULES[name], raw) for name, raw in spec.get("alerts", {}).items()},
         logs=_logs(spec.get("logs", {})),
+        agent_version=spec.get("agent", {}).get("version", ""),
     )
 
 

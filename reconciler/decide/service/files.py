@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.decide.service import launchd, systemd
-from reconciler.model.service import AGENT, BESIDE, Platform, Service, ServiceCommand, ServiceFile
+from reconciler.model.service import AGENT, BESIDE, UPGRADE, Platform, Service, ServiceCommand, ServiceFile
 
 MARKS = (
     systemd.MARK.encode(),
@@ -23,9 +23,15 @@ def service_files(platform: Platform, service: Service) -> tuple[ServiceFile, ..
     if platform is Platform.LAUNCHD:
         return tuple(ServiceFile(launchd.path(verb), 0o644, launchd.plist(service, verb), verb) for verb in verbs)
     own = platform is Platform.SYSTEMD_USER
-    return tuple(
-        ServiceFile(systemd.path(service, verb, own), 0o644, systemd.unit(service, verb, own), verb) for verb in verbs
-    )
+    timed = systemd.timer(service, own) if service.self_update else ()
+    units = [(systemd.path(service, verb, own), systemd.unit(service, verb, own), verb) for verb in verbs]
+    units += [(path, data, UPGRADE) for path, data in timed]
+    return tuple(ServiceFile(path, 0o644, data, verb) for path, data, verb in units)
+
+
+def verbs_of(files: Iterable[ServiceFile]) -> list[str]:
+    """The verbs of these files, each once: the timer of UPGRADE has two files."""
+    return list(dict.fromkeys(item.verb for item in files))
 
 
 def start_commands(

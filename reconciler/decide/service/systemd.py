@@ -5,10 +5,10 @@ They restrict the programs as far as their work allows. docs/service.md lists wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import join
 
-from reconciler.model.service import AGENT, ENGINE_READ, MONITOR, Service
+from reconciler.model.service import AGENT, ENGINE_READ, MONITOR, UPGRADE, Service
 
 SYSTEM_FOLDER = "/etc/systemd/system"
 MARK = "# Written by `reconciler install`; `systemctl edit reconciler` changes it in a file of its own."
@@ -26,6 +26,7 @@ _DESCRIPTIONS = {
     AGENT: "reconciler: keeps Docker Compose stacks at the head of a git branch",
     MONITOR: "reconciler monitor: shows the state of this machine",
     ENGINE_READ: "reconciler engine-read: sockets on which tools in containers may read the engine",
+    UPGRADE: "reconciler upgrade: takes the version that the branch asks for",
 }
 
 _SYSTEM_CALLS = """\
@@ -66,8 +67,8 @@ _SMALL = ("MemoryMax=256M", "TasksMax=128")
 
 
 def name(verb: str) -> str:
-    """The name of the unit."""
-    return "reconciler.service" if verb == AGENT else f"reconciler-{verb}.service"
+    """The name of the unit that is enabled and started."""
+    return "reconciler.service" if verb == AGENT else f"reconciler-{verb}.{'timer' if verb == UPGRADE else 'service'}"
 
 
 def path(service: Service, verb: str, own: bool) -> str:
@@ -79,6 +80,53 @@ def unit(service: Service, verb: str, own: bool) -> bytes:
     """The unit file. `own`: for the service manager of one account, which cannot close off the file system."""
     parts = [MARK, _unit(service, verb, own), _service(service, verb, own), _install(own)]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def timer(service: Service, own: bool) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    """Path and bytes of the timer of `upgrade --self-update`, and of the service that it starts.
+
+    The service has root's rights, because it replaces the program and restarts the agent. It keeps HOME for git's and
+    Docker's settings. It reads nothing of the repository itself: it starts a process of the agent's account for that.
+    """
+    place, words = path(service, UPGRADE, own), [*service.program, "--config", service.config, UPGRADE, "--self-update"]
+    lines = [
+        "[Service]",
+        "Type=oneshot",
+        *([] if own else ["User=root"]),
+        f"ExecStart={_command(words)}",
+        "TimeoutStartSec=20min",  # the libraries of a large environment are copied
+        "TimeoutStopSec=3min",  # the old version returns within it
+        "KillMode=mixed",
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(service.environment.items())),
+        *([] if own else [f"EnvironmentFile=-{ENVIRONMENT_FILE}"]),
+        "",
+        _UPGRADE,
+        *([] if own else _UPGRADE_AS_ROOT),  # the service manager of one account cannot do these
+    ]
+    service_text = f"[Unit]\nDescription={_DESCRIPTIONS[UPGRADE]}\nAfter=reconciler.service"
+    timer_text = f"[Unit]\nDescription={_DESCRIPTIONS[UPGRADE]}, every ten minutes"
+    timed = "[Timer]\nOnActiveSec=3min\nOnUnitInactiveSec=10min\nRandomizedDelaySec=1min"
+    wanted = "[Install]\nWantedBy=timers.target"
+    timer_file, service_file = [MARK, timer_text, timed, wanted], [MARK, service_text, "\n".join(lines)]
+    return (
+        (place, ("\n\n".join(timer_file) + "\n").encode()),
+        (place.removesuffix("timer") + "service", ("\n\n".join(service_file) + "\n").encode()),
+    )
+
+
+_UPGRADE = """\
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native"""
+_UPGRADE_AS_ROOT = ("ProtectClock=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes")
+
+
+def _command(words: Sequence[str]) -> str:
+    if any(letter in words[0] for letter in "\"'\\$"):
+        words = ["/usr/bin/env", *words]  # systemd itself cannot start a program with such a name
+    return " ".join(map(_word, words))
 
 
 def _unit(service: Service, verb: str, own: bool) -> str:
@@ -95,13 +143,10 @@ def _unit(service: Service, verb: str, own: bool) -> str:
 
 
 def _service(service: Service, verb: str, own: bool) -> str:
-    words = [*service.program, "--config", service.config, verb]
-    if any(letter in words[0] for letter in "\"'\\$"):
-        words.insert(0, "/usr/bin/env")  # systemd itself cannot start a program with such a name
     lines = [
         "[Service]",
         f"Type={'notify' if verb == AGENT else 'exec'}",
-        f"ExecStart={' '.join(_word(word) for word in words)}",
+        f"ExecStart={_command([*service.program, '--config', service.config, verb])}",
         *(["ExecReload=/bin/kill -HUP $MAINPID"] if verb == AGENT else []),
         "Restart=always",
         "RestartSec=10",
