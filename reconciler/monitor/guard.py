@@ -11,9 +11,11 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reconciler.monitor.webhooks import HOOKS
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -34,9 +36,6 @@ OPEN = ("/healthz",)
 """Paths that need no token: their answer is only yes or no."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-
-HOOKS = "/hooks/"
-"""Paths that forges call. They need no token, because the request is signed."""
 
 
 class Guard:
@@ -60,7 +59,7 @@ class Guard:
         host = headers.get("host", "")
         if not self.knows(host):
             return PlainTextResponse("403: this host name is not known here; use localhost or an address\n", 403)
-        if path.startswith(HOOKS):
+        if path.startswith(HOOKS):  # called by forges; needs no token, because the request is signed
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
@@ -103,9 +102,10 @@ def _has(authorization: str, token: str) -> bool:
 def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers[name] = value
+            message["headers"] = [pair for pair in message["headers"] if pair[0] not in _RAW] + list(_RAW.items())
         await send(message)
 
     return sent
+
+
+_RAW = {name.lower().encode(): value.encode() for name, value in HEADERS.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.errors import ReconcilerError
 from reconciler.monitor import metrics
@@ -22,7 +23,7 @@ from reconciler.monitor.guard import Guard
 from reconciler.monitor.page import ASSETS, Page
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Board, Json
-from reconciler.monitor.webhooks import Webhooks
+from reconciler.monitor.webhooks import HOOKS, Webhooks
 from reconciler.record.summary_alerts import alerts
 from reconciler.values import dataclass
 
@@ -83,6 +84,9 @@ class Web:
         self._page = Page(samples)
         self._webhooks = webhooks
         self._listeners = 0
+        self._drawing = threading.Lock()
+        self._drawn: tuple[object, str] = (None, "")
+        self._told: tuple[int, Mapping[str, str]] = (-1, {})
 
     def application(self, token: Callable[[], str | None]) -> ASGIApp:
         """The guarded application. `token`: returns the token that requests must have; None: they need none."""
@@ -97,18 +101,26 @@ class Web:
             Route("/logs/{stack}/{service}", self._log),
             Route("/metrics", self._metrics),
             Route("/healthz", self._healthz),
-            Route("/hooks/{forge}", self._webhooks.answer, methods=["POST"]),
         ]
-        return Guard(Starlette(routes=routes, exception_handlers={ReconcilerError: _told}), token)
+        pages = Starlette(routes=routes, exception_handlers={ReconcilerError: _told})
+
+        async def either(scope: Scope, receive: Receive, send: Send) -> None:
+            await (self._webhooks if scope["path"].startswith(HOOKS) else pages)(scope, receive, send)
+
+        return Guard(either, token)
 
     # -- endpoints: those without `async` run in a thread of their own ------------------------------------------
 
     def _overview(self, request: Request) -> Response:
         limit = _number(request, "commits", LIMIT, MOST)
-        snapshot = self._board.newest
-        known = snapshot.history is None or limit <= LIMIT
-        history = None if known else self._reads.history(None, limit)
-        return HTMLResponse(self._page.overview(snapshot, self._clock(), history, limit))
+        made_of = (self._board.version, limit, int(self._clock()))
+        with self._drawing:  # many open pages ask for the same text at the same time; it is made once
+            if self._drawn[0] != made_of:
+                snapshot = self._board.newest
+                known = snapshot.history is None or limit <= LIMIT
+                history = None if known else self._reads.history(None, limit)
+                self._drawn = made_of, self._page.overview(snapshot, self._clock(), history, limit)
+            return HTMLResponse(self._drawn[1])
 
     def _asset(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -169,10 +181,9 @@ class Web:
         seen, told, silent = -1, {"status": "", "history": ""}, 0.0
         while True:
             if self._board.version != seen:
-                seen, snapshot, silent = self._board.version, self._board.newest, 0.0
-                for kind, document in (("status", snapshot.status), ("history", snapshot.history)):
-                    text = json.dumps(document, ensure_ascii=False)
-                    if document is not None and text != told[kind]:
+                seen, silent = self._board.version, 0.0
+                for kind, text in self._events_now().items():
+                    if text != told[kind]:
                         told[kind] = text
                         yield f"event: {kind}\ndata: {text}\n\n"
             elif silent >= SILENCE:
@@ -182,6 +193,15 @@ class Web:
                 silent += FEED
                 yield ""
             await asyncio.sleep(FEED)
+
+    def _events_now(self) -> Mapping[str, str]:
+        """Kind of event → its JSON, made once for all listeners."""
+        version, snapshot = self._board.version, self._board.newest
+        if self._told[0] != version:
+            documents = {"status": snapshot.status, "history": snapshot.history}
+            found = {kind: json.dumps(value, ensure_ascii=False) for kind, value in documents.items() if value}
+            self._told = version, found
+        return self._told[1]
 
     async def _followed_log(self, request: Request) -> Response:
         query, wrong = _log_query(request)
@@ -214,6 +234,8 @@ class Web:
             return _error("too many pages listen at this moment", "close some of them", 503)
 
         async def sent() -> AsyncIterator[str]:
+            if self._listeners >= LISTENERS:  # others that asked at the same moment were faster
+                return
             self._listeners += 1
             try:
                 async for part in parts:

@@ -87,12 +87,12 @@ class Client:
         return self.request("POST", path, **more)
 
     def request(self, method: str, path: str, **more: Any) -> httpx.Response:
-        async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(self._application)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:9464") as client:
-                return await client.request(method, path, **more)
+        return asyncio.run(self.asked(method, path, **more))
 
-        return asyncio.run(asked())
+    async def asked(self, method: str, path: str, **more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:9464") as client:
+            return await client.request(method, path, **more)
 
 
 class Site:
