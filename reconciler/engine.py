@@ -10,6 +10,7 @@ import functools
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ PODMAN_HEADER = "libpod-api-version"
 
 TIMEOUT = 30
 """Seconds for any call; for a stop, the container's grace period is added."""
+
+PIECE = 64 << 10
+"""Bytes of an answer that are read at a time."""
 
 LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
@@ -66,6 +70,13 @@ class Negotiating:
     @_version.setter
     def _version(self, value: str) -> None:
         """The library sets what we gave it."""
+
+
+def load_without_ssh(host: str) -> None:
+    """Let the client's library not load paramiko when it is imported: where that is installed (by pyinfra, for
+    instance), it takes 18 MB. Only an engine at ssh:// needs it."""
+    if not host.startswith("ssh://"):
+        sys.modules.setdefault("docker.transport.sshconn", None)  # type: ignore[arg-type]
 
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
@@ -250,15 +261,16 @@ def _get(path: str, target: str) -> tuple[int, Head, bytes]:
         connection.settimeout(TIMEOUT)
         connection.connect(path)
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        with connection.makefile("rb") as answer:
-            status = answer.readline().split(b" ", 2)[1:2]
-            head = {}
-            while line := answer.readline().strip():
-                name, _, value = line.decode("latin-1").partition(":")
-                head[name.lower()] = value.strip()
-            body = answer.read()
+        pieces = []
+        while piece := connection.recv(PIECE):
+            pieces.append(piece)
+    text, ended, body = b"".join(pieces).partition(b"\r\n\r\n")
+    first, *lines = text.decode("latin-1").split("\r\n")
+    status = first.split(" ", 2)[1:2]
+    fields = (line.partition(":") for line in lines)
+    head = {name.lower(): value.strip() for name, _, value in fields}
     size = head.get("content-length")
-    if not status or not status[0].isdigit() or (size is not None and len(body) != int(size)):
+    if not ended or not status or not status[0].isdigit() or (size is not None and len(body) != int(size)):
         raise ConnectionError("the answer was cut off")
     return int(status[0]), head, body
 

@@ -47,7 +47,7 @@ class Alerts:
     def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
         self._samples = samples
         self._lasting = {item.finding.key: Lasting(item.finding, item.since, active=True) for item in known}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self._counted: dict[tuple[str, str, str], float] = {}
 
     def look(
@@ -98,21 +98,25 @@ class Alerts:
     def _events(self, snapshot: Snapshot, measures: Measures) -> Iterator[Finding]:
         """Restarts, and kills for lack of memory, within the last RECENT seconds."""
         now = snapshot.at
+        if measures.containers:  # forget removed ones
+            there = {item.id for item in measures.containers}
+            self._counts = {key: count for key, count in self._counts.items() if key[1] in there}
         for item in measures.containers:
             key = (item.stack, item.service)
-            self._count("container-restarted", key, f"restarts {item.id}", item.restarts, now)
-            self._count("out-of-memory", key, f"kills {item.id}", measures.oom_kills.get(item.id, 0), now)
+            self._count("container-restarted", key, item.id, item.restarts, now)
+            self._count("out-of-memory", key, item.id, measures.oom_kills.get(item.id, 0), now)
         for key, backoff in snapshot.past.backoffs.items():
             if backoff.times:
                 newest = max(backoff.times[-1], self._counted.get(("container-restarted", *key), 0.0))
                 self._counted[("container-restarted", *key)] = newest
         told = {"container-restarted": "was started again", "out-of-memory": "was killed for lack of memory"}
+        self._counted = {key: at for key, at in self._counted.items() if now - at < RECENT}
         for (name, stack, service), at in self._counted.items():
-            if now - at < RECENT:
-                yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
+            yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
 
-    def _count(self, name: str, key: tuple[str, str], counter: str, count: int, now: float) -> None:
+    def _count(self, name: str, key: tuple[str, str], container: str, count: int, now: float) -> None:
         """Note the time if a counter has grown. Its first value does not count: nobody knows when it grew."""
+        counter = (name, container)
         if count > self._counts.get(counter, count):
             self._counted[(name, *key)] = now
         self._counts[counter] = count

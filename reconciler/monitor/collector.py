@@ -109,20 +109,24 @@ class Collector:
         """Look until `stop` is set. An unexpected exception ends only one look."""
         with ExitStack() as watching:
             watch: Watch | None = None
+            whole = True
             while not stop.is_set():
+                begun = time.monotonic()
                 try:
                     watch = watch or watching.enter_context(self._sources.heard(self._hear))
                 except Transient as error:
                     logger.debug("monitor: {}", error.message)
                 try:
-                    self.turn(bool(watch and watch.touched()))
+                    self.turn(not whole or bool(watch and watch.touched()))
                 except Exception as error:
                     logger.opt(exception=error).error("monitor: {}", error)
+                # So that looking takes at most a fifth of the time, also if a container causes events all the time.
+                stop.wait(min(LOOK, 4 * (time.monotonic() - begun)))
                 pause = min(LOOK, max(0.0, self._sampled_at + self._every - time.monotonic()))
                 if watch is None:
                     stop.wait(pause)
                 else:
-                    watch.wait(pause)
+                    whole = watch.wait(pause)
 
     def turn(self, told: bool = False) -> None:
         """One look, which makes a snapshot if anything may have changed. `told`: the engine has sent an event."""

@@ -11,7 +11,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from reconciler.engine import engine_calls, explanation
+from reconciler.engine import engine_calls, explanation, plain_inspect, plain_stats
 from reconciler.log import logger
 from reconciler.model.addresses import Claim
 from reconciler.model.images import ImageDefaults, defaults_of
@@ -44,11 +44,12 @@ STARTED_AT_LAG = 0.5
 class EngineObserver:
     """All observations through the engine at `client` (see `reconciler.engine.connect`).
 
-    `host`: name of the host whose containers are ours, as in the label `dev.reconciler.host`.
+    `host`: name of the host whose containers are ours, as in the label `dev.reconciler.host`. `address`: the engine's;
+    with it the calls for single containers and images go without the client's library, which takes six times as long.
     """
 
-    def __init__(self, client: docker.APIClient, host: str) -> None:
-        self._client = client
+    def __init__(self, client: docker.APIClient, host: str, address: str = "") -> None:
+        self._client, self._address = client, address
         self._host = host
         self._images: dict[str, ImageDefaults] = {}
 
@@ -105,6 +106,9 @@ class EngineObserver:
         return {image: self._images[image] for image in wanted if image in self._images}
 
     def _image(self, image: str) -> ImageDefaults | None:
+        known, found = plain_inspect(self._address, "images", image)
+        if known:
+            return None if found is None else defaults_of(found)
         with engine_calls(f"inspect image {image[:19]}"):
             try:
                 answer: dict[str, Any] = self._client.inspect_image(image)  # type: ignore[no-untyped-call]
@@ -197,6 +201,9 @@ class EngineObserver:
             return answers
 
     def _inspect(self, container: str) -> dict[str, Any] | None:
+        known, found = plain_inspect(self._address, "containers", container)
+        if known:
+            return found
         with engine_calls(f"inspect container {container[:12]}"):
             try:
                 answer: dict[str, Any] = self._client.inspect_container(container)
@@ -223,6 +230,9 @@ class EngineObserver:
         return max(read.LEAST_COUNTED, self._working_set(answer["Id"]))
 
     def _working_set(self, container: str) -> int:
+        known, found = plain_stats(self._address, container)
+        if known:
+            return read.working_set(found or {})
         with engine_calls(f"measure container {container[:12]}"):
             try:
                 return read.working_set(self._client.stats(container, stream=False, one_shot=True))

@@ -19,6 +19,9 @@ from reconciler.model.times import backoff, instant
 
 WANTED = [OOM, "die", "start", "health_status", "stop", KILL, "destroy"]
 REMEMBERED = (OOM, KILL)
+MOST = 4096
+"""Containers whose events are remembered; beyond that, the first ones are forgotten."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to reach the stream again; doubled each time."""
 
@@ -134,7 +137,9 @@ class EventWatch:
         self._touched.add(id)
         self._heard(id, str(action))
         if action in REMEMBERED:
-            self._events[id] = self._events.get(id, frozenset()) | {action}
+            self._events[id] = self._events.pop(id, frozenset()) | {action}
+            if len(self._events) > MOST:
+                del self._events[next(iter(self._events))]
 
     def _hang_up(self) -> None:
         with self._changed:

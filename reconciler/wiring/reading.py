@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
-from reconciler.engine import connect
+from reconciler.engine import connect, load_without_ssh
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.host_paths import HostPaths
 from reconciler.later import later
@@ -121,7 +121,9 @@ class Reading:
 
     @cached_property
     def engine(self) -> str:
-        return engine_host(self.settings.engine, self.environ)
+        found = engine_host(self.settings.engine, self.environ)
+        load_without_ssh(found)
+        return found
 
     @cached_property
     def client(self) -> docker.APIClient:
@@ -134,7 +136,7 @@ class Reading:
         def full() -> EngineObserver:
             from reconciler.observe.engine import EngineObserver
 
-            return EngineObserver(self.client, self.settings.host)
+            return EngineObserver(self.client, self.settings.host, self.engine)
 
         return cast("Observer", QuickObserver(self.engine, functools.cache(full)))
 
