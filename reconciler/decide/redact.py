@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -145,6 +145,15 @@ class Redactor:
         if found is None:
             found = known[text, multiline] = self._clean(text, multiline)
         return found
+
+    def clean_lines(self, lines: Sequence[str]) -> Sequence[str]:
+        """Each line as `clean` returns it. Takes less time than one call for each, if there is nothing to mask in most
+        of them."""
+        plain = "\n".join(line for line in lines if line.isprintable())
+        if self._mask(plain) != plain:
+            return [self._clean(line, False) for line in lines]
+        # No pattern needs the end of a text, so what is not found in all lines together is not found in one of them.
+        return [line if line.isprintable() else self._clean(line, False) for line in lines]
 
     def _clean(self, text: str, multiline: bool) -> str:
         # Masked before and after the cleaning: a secret may contain such characters, and they may split a secret.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.values import dataclass
 
 NANOSECONDS = 10**9
 
-Clean = Callable[[str], str]
+Clean = Callable[[Sequence[str]], Sequence[str]]
+"""Masks lines, each by itself (`decide.redact.Redactor.clean_lines`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,6 @@ class LogLine:
 class Masking:
     """Takes secrets out of the lines of one stream of one container, read one after the other. A private key that is
     printed over several lines is masked in all of them.
-
-    `clean` masks one line (`decide.redact.Redactor.clean`).
     """
 
     MOST = 200
@@ -40,13 +39,19 @@ class Masking:
     def __init__(self, clean: Clean, masked: str) -> None:
         self._clean, self._masked, self._left = clean, masked, 0
 
-    def __call__(self, line: str) -> str:
+    def __call__(self, lines: Sequence[str]) -> Sequence[str]:
+        if not self._left and not any("-----BEGIN" in line for line in lines):
+            return self._clean(lines)
+        return [self._masked if self._is_key(line) else self._clean([line])[0] for line in lines]
+
+    def _is_key(self, line: str) -> bool:
+        """Whether the line belongs to a key, and is not the first line of it; that one is masked by `clean`."""
         if self._left:
             self._left = 0 if "-----END" in line else self._left - 1
-            return self._masked
+            return True
         if "-----BEGIN" in line and "PRIVATE KEY" in line and "-----END" not in line:
             self._left = self.MOST
-        return self._clean(line)
+        return False
 
 
 def together(

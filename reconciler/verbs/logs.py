@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from reconciler.record.log_archive import LogArchive
 from reconciler.values import dataclass
 
 AT_ONCE = 500
-"""Lines that are printed together."""
+"""Lines that are masked together, and that are printed together."""
 
 LOOK = 1.0
 """Seconds between two looks for new containers while following."""
@@ -148,8 +149,8 @@ class Logs:
             if (container.stack, container.service) in services:
                 yield self._clean_lines(self._open(container, since=since, until=until, tail=tail), wanted)
 
-    def _clean_lines(self, lines: Iterable[LogLine], wanted: Wanted) -> Iterator[LogLine]:
-        found, pattern = masked(lines, self._clean), wanted.pattern
+    def _clean_lines(self, lines: Iterable[LogLine], wanted: Wanted, at_once: int = AT_ONCE) -> Iterator[LogLine]:
+        found, pattern = masked(lines, self._clean, at_once), wanted.pattern
         if wanted.level is not None:
             found = at_least(found, wanted.level)
         return found if pattern is None else (item for item in found if pattern.search(item.line))
@@ -161,7 +162,7 @@ class Logs:
 
     def live(self, container: Container, since: str, wanted: Wanted) -> tuple[Log, Iterator[LogLine]]:
         log = self._open(container, since=since, follow=True)
-        return log, self._clean_lines(log, wanted)
+        return log, self._clean_lines(log, wanted, 1)
 
 
 class Following:
@@ -250,14 +251,21 @@ class Following:
         return True
 
 
-def masked(lines: Iterable[LogLine], clean: Clean) -> Iterator[LogLine]:
-    """The lines of one container without secrets."""
+def masked(lines: Iterable[LogLine], clean: Clean, at_once: int = AT_ONCE) -> Iterator[LogLine]:
+    """The lines of one container without secrets. `at_once`: lines that are read before the first of them is
+    returned."""
     masks: dict[str, Masking] = {}
-    for item in lines:
-        if item.stream not in masks:
-            masks[item.stream] = Masking(clean, MASKED)
-        line = masks[item.stream](item.line)
-        yield LogLine(item.time, item.stack, item.service, item.container, item.stream, line)
+    rest = iter(lines)
+    while part := list(itertools.islice(rest, at_once)):
+        printed: dict[str, list[str]] = {}
+        for item in part:
+            printed.setdefault(item.stream, []).append(item.line)
+        cleaned = {
+            stream: iter(masks.setdefault(stream, Masking(clean, MASKED))(texts)) for stream, texts in printed.items()
+        }
+        for item in part:
+            line = next(cleaned[item.stream])
+            yield item if line == item.line else replace(item, line=line)
 
 
 def _parts(lines: Iterator[LogLine]) -> Iterator[Sequence[LogLine]]:

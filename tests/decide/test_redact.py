@@ -192,6 +192,17 @@ def test_nothing_steers_a_terminal(text: str, cleaned: str) -> None:
     assert Redactor().clean(text) == cleaned
 
 
+@example(["user:pw@host", "://u:pw@x", "://", "u:p@x"])
+@example(["password=", "canary-secret", "x…", "canary-s..."])
+@example(["-----BEGIN RSA PRIVATE KEY-----", "MIIE", "-----END RSA PRIVATE KEY-----"])
+@example(["\x1b[31mred\x1b[0m", "a\tb", "canary-\x00secret", "eyJhbGciOi.eyJzdWIiOi.x"])
+@given(st.lists(st.one_of(st.text(max_size=40), st.sampled_from(["canary-secret", "token=abc", "a://b:c@d", "..."]))))
+def test_lines_that_are_cleaned_together_are_cleaned_as_each_alone(lines: list[str]) -> None:
+    redactor = Redactor(["canary-secret", "two\nlines of it", "0123456789" * 300])
+    lines = [line.replace("\n", "") for line in lines]
+    assert list(redactor.clean_lines(lines)) == [redactor.clean(line) for line in lines]
+
+
 def test_lines_and_tabs_stay_where_several_lines_are_wanted() -> None:
     assert Redactor().clean("a\tb\r\nc\rd", multiline=True) == "a\tb\nc\nd"
 

@@ -63,7 +63,7 @@ class PrintedLog:
 
 
 def logs(printed: Printed, folder: Path, redactor: Redactor | None = None) -> Logs:
-    clean = (redactor or Redactor()).clean
+    clean = (redactor or Redactor()).clean_lines
     return Logs(lambda: printed.there, {("shop", "idle")}, printed.open, LogArchive(folder), clean)
 
 
@@ -124,7 +124,7 @@ def test_secrets_are_masked_also_over_several_lines(tmp_path: Path) -> None:
 
 def test_text_that_only_begins_like_a_key_masks_no_more_lines_than_a_key_has() -> None:
     printed = [line("a", n, text) for n, text in enumerate([KEY[0], *["x"] * 250])]
-    assert texts(masked(printed, Redactor().clean)).count("x") == 50
+    assert texts(masked(printed, Redactor().clean_lines)).count("x") == 50
 
 
 def test_archived_and_live_lines_are_shown_together(tmp_path: Path) -> None:
