@@ -1,4 +1,4 @@
-"""The time of the last success of each one-shot, from the journal."""
+"""When the last good attempt that ran each one-shot ended. The journal does not say when the one-shot itself ended."""
 
 from __future__ import annotations
 

@@ -63,7 +63,12 @@ class _Told(Collector):
         yield from _history(snapshot.past)
         names = ["stack", "service"]
         done = sorted(last_successes(snapshot.past).items())
-        yield _gauge("job_last_success_timestamp_seconds", "When a one-shot service ended well last", names, done)
+        yield _gauge(
+            "job_last_success_timestamp_seconds",
+            "When the newest good attempt that ran the one-shot ended",
+            names,
+            done,
+        )
         yield from _endpoints(snapshot.endpoints)
         if snapshot.measures is not None:
             yield from _containers(snapshot.measures)

@@ -116,7 +116,7 @@ def _ends(check: Check, now: float) -> str:
 
 
 def _jobs(snapshot: Snapshot, now: float) -> Sequence[tuple[Json, str]]:
-    """The one-shots of the status, each with the time since its last success."""
+    """The one-shots of the status, each with the time since the last good attempt that ran it."""
     done = last_successes(snapshot.past)
     rows = [item for stack in (snapshot.status or {"stacks": ()})["stacks"] for item in stack["services"]]
     keys = [(item, (item["stack"], item["service"])) for item in rows]

@@ -28,7 +28,7 @@ SHOWN = 20
 
 ALIKE = str.maketrans({"<": "‹", ">": "›", "@": "＠", "[": "［", "]": "］", "`": "'"})
 
-TWICE = "This may have reached you before: an earlier try ended without an answer."
+TWICE = "You may have this message already: an earlier try got no answer."
 
 
 class Text(NamedTuple):
@@ -74,7 +74,7 @@ def ended(event: Event, host: str, fact: str) -> Text | None:
         Event.DEGRADED: "all services work again",
         Event.ALERT: f"{fact} is over",
         Event.STALLED: "no person is needed any more",
-        Event.ENVIRONMENT: "engine, remote, registry and disk answer again",
+        Event.ENVIRONMENT: "engine, remote, registry and disk work again",
     }
     return Text(f"{host}: recovered: {titles[event]}", "") if event in titles else None
 
@@ -83,7 +83,7 @@ def together(host: str, items: Sequence[tuple[float, str]]) -> Text:
     """Several notices in one message: (when, title) of each, the oldest first."""
     lines = [f"{moment(at)}  {title.removeprefix(f'{host}: ')}" for at, title in items[-SHOWN:]]
     if len(items) > SHOWN:
-        lines.insert(0, f"and {len(items) - SHOWN} earlier ones: see `reconciler history` on the machine")
+        lines.insert(0, f"{len(items) - SHOWN} earlier notices are left out: see `reconciler history` on the machine")
     return Text(f"{host}: {len(items)} notices", "\n".join(lines))
 
 
@@ -106,7 +106,7 @@ def _failure(attempt: Attempt, log_lines: int, output: bool) -> Iterator[str]:
     short, failure = attempt.revision[:12], attempt.failure
     yield shortened(f"{attempt.reason or ''}: {told_message(attempt, output)}", LINE * 2)
     if attempt.reverted_to:
-        yield f"Runs again: {attempt.reverted_to[:12]}"
+        yield f"Running again: {attempt.reverted_to[:12]}"
     if attempt.outcome is Outcome.FAILED:
         yield "It is tried again."
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 from reconciler.errors import Usage
 from reconciler.model.logs import LogLine
@@ -15,7 +16,7 @@ from reconciler.verbs import Answer
 
 
 def export(folder: Path, parts: Iterable[Sequence[LogLine]]) -> Answer:
-    """Write STACK-SERVICE.log files into a new folder, which only its owner may read. Usage if it is there already, or
+    """Write STACK.SERVICE.log files into a new folder, which only its owner may read. Usage if it is there already, or
     cannot be made."""
     try:
         folder.mkdir(mode=0o700)
@@ -29,7 +30,7 @@ def export(folder: Path, parts: Iterable[Sequence[LogLine]]) -> Answer:
         with ExitStack() as opened:
             files: dict[str, TextIO] = {}
             for item in (line for part in parts for line in part):
-                name = f"{item.stack}-{item.service}.log"
+                name = quote(f"{item.stack}.{item.service}.log", safe="")  # no stack has a dot in its name
                 if name not in files:
                     files[name] = opened.enter_context((folder / name).open("x", encoding="utf-8", errors="replace"))
                 files[name].write(f"{item.time} {item.stream} {item.line}\n")

@@ -77,7 +77,9 @@ def _ports(published: Sequence[Published]) -> Check:
     told = sorted({f"{item.container} {item.address or '*'}:{item.port}" for item in outside if not item.managed})
     if told:
         hint = "publish them as 127.0.0.1:PORT:PORT; no firewall of the machine filters what Docker forwards"
-        return Check("ports", False, f"open to the network, and no commit asked for it: {', '.join(told)}", hint)
+        return Check(
+            "ports", False, f"open to the network, by containers that are not managed here: {', '.join(told)}", hint
+        )
     granted = sorted({f"{item.container} {item.address or '*'}:{item.port}" for item in outside})
     if granted:
         return Check("ports", True, f"open to the network, as the agent config allows: {', '.join(granted)}")

@@ -141,7 +141,7 @@ def test_the_words_of_a_failure() -> None:
     assert text.title == "mini: bbbbbbbbbbbb rolled back"
     assert text.body.splitlines() == [
         "HealthCheckFailed: shop/web is unhealthy; back at aaaaaaaaaaaa",
-        "Runs again: aaaaaaaaaaaa",
+        "Running again: aaaaaaaaaaaa",
         "Push a correction, or: git revert bbbbbbbbbbbb. To try it again: reconciler retry bbbbbbbbbbbb",
         "health check: connection refused",
         "The last lines of shop/web:",
@@ -184,7 +184,7 @@ def test_several_notices_in_one_message() -> None:
     text = together("mini", [(60.0 * n, f"mini: notice {n}") for n in range(25)])
     assert text.title == "mini: 25 notices"
     lines = text.body.splitlines()
-    assert lines[0].startswith("and 5 earlier ones")
+    assert lines[0].startswith("5 earlier notices are left out")
     assert lines[-1].endswith("  notice 24")
     assert len(lines) == 21
 

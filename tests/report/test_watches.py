@@ -123,7 +123,7 @@ def test_a_fault_of_the_environment_lasts_for_two_polls() -> None:
     assert one.see(100.0, AWAY) == one.see(159.0, AWAY) == []
     assert one.see(160.0, AWAY) == ["waiting: FetchFailed"]
     assert one.see(200.0, WELL) == []
-    assert one.see(260.0, WELL) == ["recovered: engine, remote, registry and disk answer again"]
+    assert one.see(260.0, WELL) == ["recovered: engine, remote, registry and disk work again"]
 
 
 def test_events_that_are_not_asked_for() -> None:

@@ -271,6 +271,6 @@ def _each_was_told_once(seen: Seen, loud: Receiver) -> None:
             assert counts[f"alert: {subject}"] == 1, subject
             assert counts[f"recovered: {subject} is over"] == 1, subject
     assert counts["recovered: all services work again"] == 1
-    assert counts["recovered: engine, remote, registry and disk answer again"] == 1
+    assert counts["recovered: engine, remote, registry and disk work again"] == 1
     beginnings = [item for item in counts.elements() if item.startswith("alert: ")]
     assert len(beginnings) == len(set(beginnings))

@@ -260,11 +260,29 @@ def test_an_export_has_a_file_for_each_service_and_replaces_nothing(tmp_path: Pa
     printed = Printed(line("web", 1, "a", stream="stderr"), line("db", 2, "b"), line("web", 3, "c"))
     folder = tmp_path / "report"
     code, document = export(folder, logs(printed, tmp_path / "archive").parts(Wanted()))
-    assert (code, document["files"]) == (0, [{"name": "shop-db.log", "lines": 1}, {"name": "shop-web.log", "lines": 2}])
+    assert (code, document["files"]) == (0, [{"name": "shop.db.log", "lines": 1}, {"name": "shop.web.log", "lines": 2}])
     times = [log_time(BEGIN + 1), log_time(BEGIN + 3)]
-    assert (folder / "shop-web.log").read_text() == f"{times[0]} stderr a\n{times[1]} stdout c\n"
+    assert (folder / "shop.web.log").read_text() == f"{times[0]} stderr a\n{times[1]} stdout c\n"
     assert folder.stat().st_mode & 0o777 == 0o700
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(Usage, match="exists already"):
         export(folder, iter([[line("web", 9, "new")]]))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_no_two_services_share_a_file_of_an_export_and_no_name_leads_out_of_it(tmp_path: Path) -> None:
+    names = [("a-b", "c"), ("a", "b-c"), ("a", "b.c"), ("a", "../../out"), ("..", "x")]
+    lines = [LogLine(log_time(BEGIN), *name, "1" * 64, "stdout", "/".join(name)) for name in names]
+    _, document = export(tmp_path / "report", iter([lines]))
+    files = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert files == sorted(item["name"] for item in document["files"])
+    assert (len(files), [path.name for path in tmp_path.iterdir()]) == (len(names), ["report"])
+
+
+def test_lines_of_two_streams_stay_in_their_order_when_they_are_masked_together() -> None:
+    printed = [line("a", n, f"{n} canary-secret" if n % 7 else str(n), stream=("stdout", "stderr")[n % 3 == 0])
+               for n in range(50)]  # fmt: skip
+    for at_once in (1, 3, 500):
+        found = list(masked(printed, Redactor(["canary-secret"]).clean_lines, at_once))
+        assert [(item.time, item.stream) for item in found] == [(item.time, item.stream) for item in printed]
+        assert [item.line for item in found] == [item.line.replace("canary-secret", "***") for item in printed]
