@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from reconciler.decide.history.outline import outline
+from reconciler.decide.hold.late_probes import checked_by_image, late
 from reconciler.decide.lower.pull_policy import is_fetched_anew
 from reconciler.decide.lower.wanted_images import unresolved
 from reconciler.decide.plan.trials import untried
@@ -46,7 +47,8 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
-from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Step
 
 CORRECT = "fix the commit and push again"
@@ -73,6 +75,9 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     refuse_to_hide(foreseen.verdict)
     check_mounts(context.ports, context.ledger, head, desired, foreseen)
     observed = foreseen.observed
+    slow = _late_probes(context, desired, observed)
+    if slow:
+        return reject(context.ports, context.ledger, head, (*prepared.violations, *slow))
     check_data(context.ports, context.ledger, head, desired, base, foreseen)
     check_variables(context.ledger, head, prepared, base)
     check_pinned_data(context.ports, context.ledger, head, desired, base, foreseen)
@@ -136,6 +141,12 @@ def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, 
     )
 
 
+def _late_probes(context: TurnContext, desired: DesiredState, observed: ObservedState) -> tuple[Violation, ...]:
+    """Health checks of images that the machine has, with which the commit would always be rolled back."""
+    asked = checked_by_image(desired, observed)
+    return tuple(late(asked, context.ports.observer.defaults(service.image for service, _ in asked))) if asked else ()
+
+
 def _is_good(ledger: Ledger, head: Commit) -> bool:
     """Whether it is last good's own commit, judged again because the host's secrets have changed."""
     good = ledger.history.last_good
@@ -166,6 +177,8 @@ def _roll(
     base: DesiredState | None,
 ) -> Turn:
     observed = context.machine.inspect(desired, base, images=images.values(), new=True)
+    for found in _late_probes(context, desired, observed):
+        return _refuse(context, attempt, Failure(found.reason, found.message), desired.content)
     base = context.states.good()
     context.states.save(desired, prepared)
     context.states.write_trees(desired, prepared.files)

@@ -50,11 +50,12 @@ class FakeMachine:
     `overlaps`: moments at which two specs of one service ran on one writable volume, or two services on one that is
     `exclusive`. `images`: name → image; one without a name has its id as key. `built_for`: its builder's stack,
     service. `used_by_others`: ids of images that foreign containers use, stopped ones too. `image_volumes`: image id →
-    targets that it declares as volumes. `addresses`: ranges that the machine itself uses → what for. `processes`: port
-    → its holder outside the engine. `before_stop`: called with each container that
-    the agent is about to stop. `fewest`, `most`: of the services in `count`, the smallest number of containers
-    that served, and the largest that ran. `call_takes`: seconds of each call to the engine. `takes`: name of an image →
-    seconds of its build or pull. `enforces`: whether the kernel has a memory controller.
+    targets that it declares as volumes. `image_checks`: image id → its health check in the engine's words.
+    `addresses`: ranges that the machine itself uses → what for. `processes`: port → its holder outside the engine.
+    `before_stop`: called with each container that the agent is about to stop. `fewest`, `most`: of the services in
+    `count`, the smallest number of containers that served, and the largest that ran. `call_takes`: seconds of each
+    call to the engine. `takes`: name of an image → seconds of its build or pull. `enforces`: whether the kernel has
+    a memory controller.
     """
 
     def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
@@ -86,6 +87,7 @@ class FakeMachine:
         self.built_for: dict[str, tuple[str, str]] = {}
         self.used_by_others: set[str] = set()
         self.image_volumes: dict[str, tuple[str, ...]] = {}
+        self.image_checks: dict[str, dict[str, Any]] = {}
         self.registry_away = False
         self.build_failures: set[str] = set()
         self.observer = FakeObserver(self)
@@ -287,7 +289,7 @@ class FakeMachine:
         )  # fmt: skip
 
     def image_defaults(self, image: str) -> ImageDefaults:
-        return ImageDefaults(volumes=self.image_volumes.get(image, ()))
+        return ImageDefaults(volumes=self.image_volumes.get(image, ()), healthcheck=self.image_checks.get(image, {}))
 
     def running_memory(self) -> int:
         """Memory of all containers that run, are paused or restart, in bytes; foreign ones, too."""

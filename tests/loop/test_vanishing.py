@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
-from tests.fakes.life import Life, service
+from tests.fakes.life import Life, document, service
 from tests.loop.lives import settled
 
 DATA = "/state/data/shop"
@@ -205,4 +206,65 @@ def test_a_volume_of_the_image_that_hides_nothing(mounts: list[dict[str, Any]]) 
     push(life, [volume("data")] if mounts[0]["type"] == "volume" else [bind("conf", "/data")], conf="x")
     settled(life)
     push(life, mounts, conf="x")
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def of_stacks(life: Life, **stacks: dict[str, Any]) -> str:
+    """A commit with these stacks; each is a canonical model."""
+    life.document = document(stacks=tuple(stacks))
+    for model in stacks.values():
+        for found in model["services"].values():
+            life.image(found["image"])
+    return life.push_files({}, **{f"{name}.yaml": json.dumps(model) for name, model in stacks.items()})
+
+
+def storing(*mounts: dict[str, Any], name: str = "db", image: str = "db:1") -> dict[str, Any]:
+    named: dict[str, Any] = {item["source"]: {} for item in mounts if item["type"] == "volume"}
+    return {"services": {name: service(image, volumes=list(mounts))}, "volumes": named}
+
+
+REST = {"services": {"a": service("a:1"), "b": service("b:1")}}
+
+
+@pytest.mark.parametrize(
+    ("mounts", "words"),
+    [
+        ([volume("db-data")], "store_db-data is empty, and the data of shop/db are in shop_db-data"),
+        ([bind("data")], "/state/data/store/data is empty, and the data of shop/db are in /state/data/shop/data"),
+    ],
+)
+def test_a_renamed_stack_starts_on_nothing_empty(mounts: list[dict[str, Any]], words: str) -> None:
+    life = Life()
+    of_stacks(life, shop=storing(*mounts), rest=REST)
+    written(settled(life))
+    held(life, words, of_stacks(life, store=storing(*mounts), rest=REST))
+
+
+def test_a_service_and_its_volume_that_are_renamed_at_once() -> None:
+    life = Life()
+    of_stacks(life, shop=storing(volume("db-data")), rest=REST)
+    settled(life)
+    renamed = storing(volume("pg-data"), name="postgres", image="db:2")
+    held(
+        life,
+        "shop_pg-data is empty, and the data of shop/db are in shop_db-data",
+        of_stacks(life, shop=renamed, rest=REST),
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        storing(volume("cache", "/cache")),
+        storing(volume("cache"), name="cache", image="cache:1"),
+        storing(volume("db-data"), name="postgres"),
+    ],
+)
+def test_a_new_service_that_is_no_renamed_one_is_not_held(other: dict[str, Any]) -> None:
+    """Another target; another name and image; or the same volume."""
+    life = Life()
+    of_stacks(life, shop=storing(volume("db-data")), rest=REST)
+    settled(life)
+    name = "shop" if "postgres" in other["services"] else "other"
+    of_stacks(life, **{name: other}, rest=REST)
     assert life.turn().outcome is Outcome.SUCCEEDED

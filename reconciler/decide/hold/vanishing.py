@@ -2,7 +2,7 @@
 or folder.
 
 It compares the present mounts of a service's containers (or those of last good, if the containers are gone) with the
-commit's mounts at the same place.
+commit's mounts at the same place. A new service is compared with the removed ones that it looks like.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from reconciler.decide.mounts.sources import Places
 from reconciler.formats.grants import meets
-from reconciler.model.desired import DesiredState, Service
-from reconciler.model.images import ImageDefaults
+from reconciler.model.desired import DesiredState, Service, ServiceKey
+from reconciler.model.images import ImageDefaults, familiar
 from reconciler.model.observed import Mount, ObservedState, is_anonymous
 
 LIVE = ("volume", "bind")
@@ -35,7 +35,7 @@ def dropped(
     """(service, target, mount): mounts of a service at whose target the commit mounts nothing."""
     for service in desired.services().values():
         targets = _targets(service)
-        for target, old in _mounted(service, base, observed).items():
+        for target, old in _mounted(service.key, base, observed).items():
             if target not in targets and not is_anonymous(old.source):
                 yield service, target, old
 
@@ -55,7 +55,9 @@ def vanishing(
     `links`: data folders of adopted projects → their targets; the mount stays the same. `images`: known facts about the
     services' images, by id. `unproven`: volumes and data folders that no good commit has used.
     """
-    paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
+    paths = {
+        tree.digest: tree.path or "a config or secret" for state in (base, desired) if state for tree in state.trees
+    }
     used = {source for service in desired.services().values() for source in sources(service)}
     for service, target, mount in dropped(desired, base, observed):
         empty = [path for path in _declared(service, observed, images) if meets(path, target)]
@@ -63,8 +65,9 @@ def vanishing(
             where = f"{service.stack}/{service.name} at {target}"
             what = f"the image makes an empty volume at {empty[0]}"
             yield f"{where}: {what}, and the data are in {mount.source}, which nothing would use any more"
+    yield from _renamed(desired, base, observed, places, filled, unproven, used)
     for service in desired.services().values():
-        now = _mounted(service, base, observed)
+        now = _mounted(service.key, base, observed)
         for target, what in _passing(service):
             old = now.get(posixpath.normpath(target))
             left = old if old and not is_anonymous(old.source) and old.source not in used else None
@@ -95,6 +98,43 @@ def vanishing(
                 yield f"{where}: {source} {what}, and the data are in {name}, which nothing would use any more"
 
 
+def _renamed(
+    desired: DesiredState,
+    base: DesiredState | None,
+    observed: ObservedState,
+    places: Places,
+    filled: Collection[str],
+    unproven: Collection[str],
+    used: Collection[str],
+) -> Iterator[str]:
+    """New services that look like removed ones under another name, or in another stack: they have the same name or the
+    same image, and something empty at the same target."""
+    now, was = desired.services(), base.services() if base else {}
+    gone = sorted({*was, *((item.stack, item.service) for item in observed.containers)} - now.keys())
+    for key, service in now.items() if gone else ():
+        if key in was or observed.of(*key):
+            continue
+        alike = [old for old in gone if old[1] == key[1]]
+        alike = alike or [old for old in gone if old in was and _image(was[old]) == _image(service)]
+        for mount in service.config.get("volumes") or ():
+            if mount["type"] not in LIVE or not mount.get("source"):
+                continue
+            if not _is_empty(mount, observed, filled, places, unproven):
+                continue
+            for old in alike:
+                left = _mounted(old, base, observed).get(posixpath.normpath(mount["target"]))
+                if left and left.source not in used and _has_data(left, observed, filled, places):
+                    where = f"{service.stack}/{service.name} at {mount['target']}"
+                    what = f"{mount['source']} is empty, and the data of {old[0]}/{old[1]} are in {left.source}"
+                    yield f"{where}: {what}, which nothing would use any more"
+
+
+def _image(service: Service) -> str:
+    """The name of its image without tag and digest."""
+    name = familiar(service.image_ref).partition("@")[0]
+    return name.rpartition(":")[0] or name
+
+
 def _passing(service: Service) -> Iterator[tuple[str, str]]:
     """Mounts of a service that are empty in each new container, with their kind."""
     for mount in service.config.get("volumes") or ():
@@ -122,15 +162,15 @@ def _declared(service: Service, observed: ObservedState, images: Mapping[str, Im
     return sorted(paths - _targets(service))
 
 
-def _mounted(service: Service, base: DesiredState | None, observed: ObservedState) -> dict[str, Mount]:
+def _mounted(key: ServiceKey, base: DesiredState | None, observed: ObservedState) -> dict[str, Mount]:
     """By target."""
-    proven = base.services().get(service.key) if base is not None else None
+    proven = base.services().get(key) if base is not None else None
     was = [
         Mount(mount["type"], str(mount["source"]), posixpath.normpath(mount["target"]), not mount.get("read_only"))
         for mount in (proven.config.get("volumes") or () if proven is not None else ())
         if mount.get("source")
     ]
-    now = [mount for item in observed.of(*service.key) for mount in item.mounts]
+    now = [mount for item in observed.of(*key) for mount in item.mounts]
     return {mount.target: mount for mount in [*was, *now] if mount.kind in LIVE}
 
 
