@@ -31,9 +31,10 @@ def url_problem(url: str, signed: bool = False) -> tuple[str, str] | None:
 
     The address itself is never repeated: it may contain a password. `signed`: only signed commits are applied.
     """
-    if any(not char.isprintable() or char.isspace() for char in url):
+    is_path = url.startswith(("/", "~/"))
+    if any(not char.isprintable() or (char.isspace() and not (is_path and char == " ")) for char in url):
         return "has a line break, a blank or a control character", _KNOWN
-    if url.startswith(("/", "~/")):
+    if is_path:
         return None
     if url.startswith(("-", ".")) or not url:
         return "must be an absolute path or an address", _KNOWN

@@ -106,4 +106,4 @@ def _folders(environ: Mapping[str, str]) -> Iterable[Path]:
 
 
 def _runs(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    return os.path.isfile(path) and os.access(path, os.X_OK)  # False, too, in a folder that this user may not enter

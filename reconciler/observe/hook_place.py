@@ -30,6 +30,11 @@ class HookPlace:
         whole = self.common.parent if self.common.name == ".git" else self.common
         return not self.hooks.is_relative_to(whole)
 
+    @property
+    def in_tree(self) -> bool:
+        """Whether the hooks lie in the working tree, where git may track them."""
+        return not (self.bare or self.shared or self.hooks.is_relative_to(self.common))
+
 
 def find_place(folder: str, environ: Mapping[str, str]) -> HookPlace:
     """The repository at or around `folder`. Usage if there is none."""

@@ -50,7 +50,8 @@ class Remote:
 
 def parse_remote(url: str, login: Login = NOBODY) -> Remote:
     """The address in the agent config. Usage if we would not give it to git."""
-    if not url or url.startswith("-") or any(ord(character) < 33 or ord(character) == 127 for character in url):
+    odd = {chr(code) for code in (*range(32), 127)} | (set() if url.startswith(("/", "~/")) else {" "})
+    if not url or url.startswith("-") or not odd.isdisjoint(url):
         raise _refused(url, "is empty, begins with a dash or holds blanks or control characters")
     if "://" in url:
         return _from_url(url, login)

@@ -37,6 +37,11 @@ PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconcile
 RECEIVING = {"receive.advertisePushOptions": "true", "receive.denyDeleteCurrent": "ignore"}
 """So that push options reach the hooks, and pre-receive decides whether the branch may be deleted."""
 
+_IN_TREE = (
+    "this folder lies in the working tree: a checkout, or the tool that made it, can put other hooks there; then "
+    "`reconciler hooks status` shows it, and `hooks install` puts ours back"
+)
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Settings = Callable[[str], str | None]
@@ -107,7 +112,7 @@ class RepositoryHooks:
         if new:
             self._put(CHANGED, " ".join(dict.fromkeys([*(self._get(CHANGED) or "").split(), *new])))
         made = self._hooks()
-        return 0, self._document(made, made)
+        return 0, self._document(made, made, *([_IN_TREE] if self._place.in_tree else []))
 
     def uninstall(self) -> Answer:
         """Remove what `install` made, and put back what was there before. Hooks that other repositories use as well

@@ -17,9 +17,11 @@ from reconciler.agent_config import searched
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import ReconcilerError, Usage
+from reconciler.log import logger
 from reconciler.observe import hook_place
 from reconciler.observe.pushed import PushedRepository, push_options, pushed_updates, updates
 from reconciler.observe.secrets import SecretStore
+from reconciler.record.text.gate import broken
 from reconciler.record.text.layout import middle
 from reconciler.settings import Settings, load_settings
 from reconciler.verbs import Answer
@@ -74,18 +76,33 @@ def make_repository(
 def run(
     name: str, arguments: Sequence[str], config: str | None, environ: Mapping[str, str], redactor: Redactor, tell: Tell
 ) -> int:
-    """Do the work of a hook that git has started; returns the exit code. `arguments`: git's; `config`: as typed."""
-    repository = PushedRepository(environ)
+    """Do the work of a hook that git has started; returns the exit code. `arguments`: git's; `config`: as typed.
+
+    A hook refuses only what it found to be wrong. An error of its own is told, and accepts the push.
+    """
 
     def say(line: str) -> None:
         tell(middle(line, LONGEST))
 
+    try:
+        return _run(name, arguments, config, environ, redactor, say)
+    except Exception as error:
+        logger.opt(exception=error).debug("unexpected error")
+        for line in broken(name, error.message if isinstance(error, ReconcilerError) else repr(error)):
+            say(line)
+        return 0
+
+
+def _run(
+    name: str, arguments: Sequence[str], config: str | None, environ: Mapping[str, str], redactor: Redactor, say: Tell
+) -> int:
+    repository = PushedRepository(environ)
     settings, trouble = _settings(repository.folder, config, environ)
     if name == "post-receive":
         from reconciler.verbs.follow import follow
 
         branch = _watched(repository, settings, "", "", secrets=False).branch
-        follow(repository, updates(sys.stdin.read()), push_options(environ), branch, say)
+        follow(repository, updates(_stdin()), push_options(environ), branch, say)
         return 0
     remote = arguments[0] if arguments and name == "pre-push" else ""
     with tempfile.TemporaryDirectory(prefix="reconciler-") as scratch:
@@ -103,8 +120,13 @@ def run(
         if name == "pre-commit":
             return gate.pre_commit(arguments[0] if arguments else "")
         if name == "pre-push":
-            return gate.pre_push(pushed_updates(sys.stdin.read()))
-        return gate.pre_receive(updates(sys.stdin.read()), push_options(environ))
+            return gate.pre_push(pushed_updates(_stdin()))
+        return gate.pre_receive(updates(_stdin()), push_options(environ))
+
+
+def _stdin() -> str:
+    """Git's input. The name of a ref may be any bytes."""
+    return sys.stdin.buffer.read().decode(errors="surrogateescape")
 
 
 def _settings(folder: Path, config: str | None, environ: Mapping[str, str]) -> tuple[Settings | None, str]:

@@ -81,7 +81,7 @@ def _content(bare: Path) -> dict[str, bytes]:
 
 
 def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, account: Account) -> None:
-    bare = account.home / "home.git"
+    bare = account.home / "my home.git"
     account.run(account.program, "init", "--bare", str(bare))
     host.configure(source={"url": str(bare), "interval": "1s"})
     pusher = Pusher(host, f"ssh://{account.name}@127.0.0.1:{account.port}{bare}", GIT_SSH_COMMAND=account.ssh)

@@ -7,6 +7,7 @@ from reconciler.formats.urls import login_problems, url_problem
 GOOD = [
     "/srv/git/home.git",
     "~/git/home.git",
+    "/Users/me/My Repositories/home.git",
     "https://git.example.org/a/home.git",
     "https://user:token@git.example.org:8443/home.git",
     "ssh://git@git.example.org:2222/home.git",
@@ -40,6 +41,9 @@ BAD = {
     "git@-host:home.git": "neither",
     "host:-home.git": "neither",
     "/srv/git\x1b[31m": "control",
+    "/srv/my\u00a0git": "blank",
+    "https://git.example.org/my home.git": "blank",
+    " /srv/git": "blank",
 }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from reconciler.observe.pushed import Update, pushed_updates, updates
-from tests.hooks.tool import Ran, command, git, reconciler, script, write
+from tests.hooks.tool import ROOT, Ran, command, git, reconciler, script, write
 
 HOST = """apiVersion: reconciler/v1
 kind: Host
@@ -198,6 +200,44 @@ def test_a_missing_program_must_be_told_and_stop_nobody(pushes: Pushes) -> None:
     done = pushes.push()
     assert done.code == 0
     assert "nothing was checked: this account cannot run /nonexistent/reconciler" in done.stderr
+
+
+def test_a_check_that_fails_itself_must_be_told_and_stop_nobody(pushes: Pushes) -> None:
+    """It is killed; it is of another version and does not know the hook; it finds no git."""
+    pushes.commit(PRIVILEGED)
+    program = pushes.folder / "program"
+    for line in ("kill -9 $$", "exit 2"):
+        script(program, line)
+        git(pushes.bare, "config", "reconciler.program", str(program))
+        done = pushes.push("origin", "HEAD:main")
+        assert done.code == 0, done.stderr
+        assert f"nothing was checked: {program} ended with code " in done.stderr
+        pushes.commit({"README": line})
+    script(program, "exit 1")
+    assert pushes.push().code != 0
+    argv = (sys.executable, "-m", "reconciler", "hooks", "run", "pre-receive")
+    lines = f"{'0' * 40} {'1' * 40} refs/heads/main\n"
+    done = command(pushes.bare, *argv, stdin=lines, PYTHONPATH=str(ROOT), PATH="/nonexistent", GIT_DIR=str(pushes.bare))
+    assert (done.code, "nothing was checked, the agent checks it" in done.stdout) == (0, True), done
+
+
+def test_the_name_of_another_branch_may_be_any_bytes(pushes: Pushes) -> None:
+    pushes.commit(GOOD)
+    for branch in ("main", os.fsdecode(b"\xff\xfe")):
+        done = pushes.push("-q", "origin", f"HEAD:refs/heads/{branch}", PYTHONIOENCODING="utf-8:strict")
+        assert (done.code, "could not" in done.stderr, "nothing was" in done.stderr) == (0, False, False), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+def test_a_folder_in_the_path_that_the_pusher_may_not_enter_must_hide_nothing(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "docker-compose").touch(mode=0o755)
+    code = "from reconciler.observe.binary import find_compose; print(find_compose(None, {'PATH': sys.argv[1]}))"
+    code = f"import os, sys; import reconciler.observe.binary; os.setgid(65534); os.setuid(65534); {code}"
+    command(tmp_path, "chmod", "755", str(tmp_path), str(tmp_path.parent), str(tmp_path.parent.parent))
+    done = command(tmp_path, sys.executable, "-c", code, f"{closed}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
+    assert (done.code, done.stdout.strip() != "") == (0, True), done.stderr
 
 
 def test_the_laptop_must_check_what_is_committed_and_not_what_lies_around(pushes: Pushes) -> None:

@@ -121,7 +121,9 @@ def test_a_hook_that_a_tool_writes_again_must_be_kept_again(tmp_path: Path) -> N
         assert hook.read_bytes() == shipped("pre-commit")
         assert command(made, "git", "commit", "--allow-empty", "-m", "x").code != 0
         npm_install()
-        assert reconciler(made, "hooks", "status").code == 1
+        status = reconciler(made, "hooks", "status")
+        assert status.code == 1
+        assert "has replaced ours" in status.stdout
     assert (tmp_path / "told").read_text() == "called\n" * 2
     assert reconciler(made, "hooks", "uninstall").code == 0
     assert hook.read_bytes() == theirs
@@ -147,6 +149,7 @@ def test_hooks_path_and_worktrees_must_be_honoured(tmp_path: Path) -> None:
     git(made, "config", "core.hooksPath", ".husky")
     answer = reconciler(made, "hooks", "install", "--output", "json")
     assert answer.document["folder"] == str(made / ".husky")
+    assert "working tree" in answer.document["messages"][0]
     assert (made / ".husky/pre-push").exists()
     git(made, "config", "core.hooksPath", "/dev/null")
     assert reconciler(made, "hooks", "install").code == 1

@@ -19,6 +19,7 @@ from tests.repository import Repository
     ("url", "protocol"),
     [
         ("/srv/git/home.git", "file"),
+        ("/srv/my git/home.git", "file"),
         ("./home.git", "file"),
         ("../a:b/home.git", "file"),
         ("https://example.org/home.git", "https"),

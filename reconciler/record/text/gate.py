@@ -37,6 +37,12 @@ def unknown(name: str, why: str) -> list[str]:
     return _said(f"{name} could not be checked here, the agent checks it: {why}")
 
 
+def broken(hook: str, why: str) -> list[str]:
+    """The hook itself has failed."""
+    undone = "the rollout cannot be shown" if hook == "post-receive" else "nothing was checked, the agent checks it"
+    return _said(f"{undone}: {why}")
+
+
 def unseen(trouble: str, excused: bool) -> list[str]:
     """Parts that were judged without the agent config or secrets_dir."""
     told = []

@@ -12,7 +12,13 @@ Json = Mapping[str, Any]
 
 def hooks(document: Json, style: Style, now: float) -> list[str]:
     rows = [["HOOK", "STATE", ""]]
-    rows += [[item["name"], item["state"], "calls the one before it" * item["before"]] for item in document["hooks"]]
+    rows += [[item["name"], item["state"], _before(item)] for item in document["hooks"]]
     lines = [f"in {style.paint(document['folder'], 'bold')}", *table(rows, style)]
     lines += [line for message in document["messages"] for line in paragraph(message, style)]
     return lines
+
+
+def _before(item: Json) -> str:
+    if not item["before"]:
+        return ""
+    return "has replaced ours" if item["state"] == "foreign" else "calls the one before it"
