@@ -125,6 +125,13 @@ class _Reader:
         elif value is not None:
             self.values[key] = value
             self._left -= len(value)
+        elif inherited:
+            hint = (
+                f"Write {shorten(key)}=VALUE, set the variable in the stack's env or in secrets_dir, or drop the line."
+            )
+            message = f"the variable {shorten(key)} is not set, and this line sets nothing"
+            found = _violation(self._path, line, "unset-variable", message, hint, Reason.POLICY_VIOLATION)
+            self.unset.append((key, replace(found, level=Level.WARN)))
         if self._left < 0:
             message = f"the values have more than {_LONGEST_TOGETHER} characters together"
             self._refuse(line, "too-large", message, "Use shorter values.")

@@ -191,13 +191,16 @@ class ComposeRenderer:
 
 
 def _without_own(model: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
-    """`environment: [HOME]` names a variable that the stack does not have. Compose took the value that we gave it for
-    itself, which is removed again."""
+    """`environment: [HOME]` and `build.args: [HOME]` name a variable that the stack does not have. Compose took the
+    value that we gave it for itself, which is removed again."""
     own = {name: value for name, value in _environment(variables).items() if value and name not in variables}
     for service in (model.get("services") or {}).values():
         for name, value in own.items():
             if (service.get("environment") or {}).get(name) == value:
                 service["environment"][name] = None
+            args = (service.get("build") or {}).get("args") or {}
+            if args.get(name) == value:
+                del args[name]
     return model
 
 

@@ -401,6 +401,16 @@ def test_volume_options_may_describe_memory_and_nothing_else(options: dict[str, 
     assert denied(judge(model)) == refused
 
 
+def test_a_volume_that_is_a_folder_of_the_commit_is_answered_with_a_mount() -> None:
+    """Compose makes `device: ./x` absolute, in a folder that no grant could name."""
+    options = {"type": "none", "device": f"{ROOT}/x", "o": "bind"}
+    model = {"volumes": {"v": {"name": "shop_v", "driver": "local", "driver_opts": options}}}
+    (found,) = judge(model)
+    assert found.message.startswith("volume v is ./x: ")
+    assert found.hint.startswith("Mount the folder itself: `./x:TARGET`")
+    assert found.need is None
+
+
 # ------------------------------------------------------------------------------------------------------- silence
 
 

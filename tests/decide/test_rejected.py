@@ -51,15 +51,31 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
     [
         ("Compose rejects it: Invalid hostPort: 70000", 6),
         ("Compose rejects it: Invalid ip address x:y: address x:y:: too many colons in address", 7),
+        ("Compose rejects it: Invalid ip address: localhost", 8),
+        ("Compose rejects it: Invalid ranges specified for container and host Ports: 90-91 and 8000-8003", 9),
         ("Compose rejects it: Invalid hostPort: 80", None),
         ("Compose rejects it: invalid compose project", None),
     ],
 )
 def test_a_value_that_is_called_invalid_is_found_where_one_value_has_it(message: str, line: int | None) -> None:
     text = 'services:\n  web:\n    image: a\n    ports:\n      - "80"\n      - "70000:80"\n      - x:y:z\n'
+    text += "      - localhost:1:2\n      - 8000-8003:90-91\n"
     found = scan(CommitFiles({"c.yaml": text}), StackDocument("shop", ("c.yaml",)), {})
     violation = Violation(Reason.SCHEMA_INVALID, "compose-rejects", message, "look.", "c.yaml")
     assert placed([violation], found)[0].line == line
+
+
+@pytest.mark.parametrize(
+    ("pointer", "words", "hint"),
+    [
+        ("/services/web/healthcheck/interval", "must be a string", "Write it with a unit (30s). look."),
+        ("/services/web/environment/DAY", "invalid jsonType time.Time", "Put the value into quotes. look."),
+        ("/services/web/image", "must be a mapping", "look."),
+    ],
+)
+def test_a_number_or_a_date_where_text_belongs_is_answered_with_its_form(pointer: str, words: str, hint: str) -> None:
+    violation = Violation(Reason.SCHEMA_INVALID, "compose-rejects", words, "look.", "c.yaml", pointer=pointer)
+    assert placed([violation], scanned())[0].hint == hint
 
 
 @pytest.mark.parametrize("violation", [rejection(None), rejection("/services/web", line=9)])

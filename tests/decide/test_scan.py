@@ -168,6 +168,11 @@ def test_includes_must_lie_in_the_commit(form: str, value: str) -> None:
     ]
 
 
+def test_no_file_is_suggested_in_its_own_place() -> None:
+    found = look({"app/compose.yaml": "include: [compos.yaml]\nservices: {a: {image: x}}"})
+    assert [item.hint for item in found.violations] == ["Commit the file, or correct the path."]
+
+
 def test_a_missing_file_is_none_where_it_may_be_missing_or_is_not_read() -> None:
     optional = service("env_file: [{path: gone.env, required: false}]")
     idle = service("profiles: ['${P}']", "env_file: gone.env")
@@ -353,6 +358,9 @@ secrets: {s: {environment: SECRET}}
     files = CommitFiles({"app/compose.yaml": text})
     kept = scan(files, StackDocument("shop", ("app/compose.yaml",)), {}, strict=True)
     assert {item.level.value for item in kept.violations} == {"deny"}, "the operator keeps values on this host"
+    assert found["TAG"].hint.endswith("${TAG:-…}.")
+    bare = look({"app/compose.yaml": 'services: {web: {image: x, command: "a$bc"}}'})
+    assert bare.violations[0].hint.endswith("If the $ belongs to the text, write $$.")
     assert found["SOFT"].message == "the variable SOFT is not set and becomes empty"
     assert "${SOFT:-}" in found["SOFT"].hint
     assert "${ARG:-…}" in found["ARG"].hint
@@ -369,7 +377,7 @@ services:
     files = {
         "app/compose.yaml": text,
         "app/a.env": "A=1\nPW=s3cret$Pa55\nB='x$y'\nC=$$z\nD=${OTHER}${SET}\nE=${DEFAULT:-}\n",
-        "app/b.env": 'OTHER=1\nF="x$quoted"\n',
+        "app/b.env": 'OTHER=1\nF="x$quoted"\nSET\nHOME\n',
         "app/raw.env": "G=$raw\n",
         "app/idle.env": "H=$idle\n",
     }
@@ -378,11 +386,12 @@ services:
     assert [(item.path, item.line, item.level.value, item.message.split()[2]) for item in found] == [
         ("app/a.env", 2, "warn", "Pa55"),
         ("app/b.env", 2, "warn", "quoted"),
+        ("app/b.env", 4, "warn", "HOME"),
     ]
     assert "single quotes" in found[0].hint
     assert "$$" in found[0].hint
     kept = scan(CommitFiles(files), StackDocument("shop", ("app/compose.yaml",)), {"SET": "1"}, strict=True)
-    assert {item.level.value for item in kept.violations} == {"deny"}
+    assert [item.level.value for item in kept.violations] == ["deny", "deny", "warn"], "a bare name may be unset"
 
 
 @pytest.mark.parametrize(

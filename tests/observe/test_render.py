@@ -119,6 +119,12 @@ def test_names_without_a_value_are_not_set_from_what_compose_was_given(renderer:
     assert own == {"HOME": "/root"}
 
 
+def test_an_argument_of_a_build_gets_no_value_of_ours(renderer: ComposeRenderer) -> None:
+    build = {"context": ".", "args": ["HOME", "DOCKER_HOST", "PATH", "OTHER=/nonexistent"]}
+    model = rendered(renderer, {"compose.yaml": one_service(build=build), "Dockerfile": "FROM x"}).model
+    assert model["services"]["web"]["build"]["args"] == {"OTHER": "/nonexistent"}
+
+
 def test_a_home_of_the_stack_s_own(renderer: ComposeRenderer) -> None:
     stack = StackDocument("shop", ("compose.yaml",), env={"HOME": "/srv", "PWD": "/here", "PATH": "/bin"})
     text = one_service(environment={name: f"${{{name}}}" for name in stack.env})

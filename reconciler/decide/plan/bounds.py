@@ -110,7 +110,8 @@ def _captures(diff: StateDiff, stacks: Collection[str]) -> Iterable[Violation]:
                         Reason.POLICY_VIOLATION,
                         "foreign-object",
                         f"the {kind} {item.name} exists and is not this stack's",
-                        "choose another name; to share it, declare it external and let the operator grant that",
+                        "choose another name; to share it, declare it external and let the operator grant that"
+                        + (f"; if nobody needs it, `docker network rm {item.name}`" if kind == "network" else ""),
                         stack=stack.name,
                     )
 

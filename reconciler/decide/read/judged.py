@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
 from itertools import islice
 
 from reconciler.decide.read.paths import MOST_TOLD, file_violation, odd_parent, remote
@@ -52,6 +53,8 @@ def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Viola
 
 def _judge_file(files: Files, reference: Reference, path: str, idle: Set[str]) -> Iterator[Violation]:
     found = file_violation(files, path, _absent(reference))
+    if found is not None and f"'{reference.path}'" in found.hint:  # the file that names the missing one
+        found = replace(found, hint=_absent(reference))
     if found is None and not (reference.kind in FILES[:2] and reference.service in idle):
         found = unreadable(files, path, env=reference.kind in ENV_FILES)
     if found is None:

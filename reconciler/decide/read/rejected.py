@@ -11,8 +11,13 @@ from reconciler.formats.rules import Node, tree
 from reconciler.formats.schemas import suggestion
 from reconciler.model.outcome import Violation
 
-_INVALID = re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)")
+_INVALID = (
+    re.compile(r"\b[Ii]nvalid [A-Za-z ]+: ([^\s:]\S*?)(?:: | and |$)"),
+    re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)"),
+)
 """`Invalid hostPort: 70000`, `Invalid ip address x: …`: messages of Compose that name a value and no place."""
+
+_SPANS = ("interval", "timeout", "start_period", "start_interval", "stop_grace_period")
 
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
@@ -23,14 +28,21 @@ def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]
 
 def _placed(violation: Violation, scan: Scan) -> Violation:
     if not violation.pointer:
-        value = _INVALID.search(violation.message)
-        held = scan.holding(value[1]) if value else None
+        values = (found[1] for pattern in _INVALID if (found := pattern.search(violation.message)))
+        held = next(filter(None, map(scan.holding, values)), None)
         return replace(violation, path=held.path, line=held.line, column=held.column) if held else violation
     parts = [part.replace("~1", "/").replace("~0", "~") for part in (violation.pointer or "").split("/")[1:]]
     place = scan.locate(*(int(part) if part.isdigit() else part for part in parts))
-    meant = _meant(parts)
+    meant = _meant(parts) or _form(parts[-1], violation.message)
     hint = f"{meant} {violation.hint}" if meant else violation.hint
     return replace(violation, path=place.path, line=place.line, column=place.column, hint=hint)
+
+
+def _form(key: str, message: str) -> str:
+    """How a value is written that YAML reads as a number or a date, where Compose wants text."""
+    if "must be a string" not in message and "invalid jsonType time.Time" not in message:
+        return ""
+    return "Write it with a unit (30s)." if key in _SPANS else "Put the value into quotes."
 
 
 def _meant(parts: list[str]) -> str:

@@ -86,14 +86,16 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) 
 
 
 def _cut(read: ComposeFiles, stack: str, needed: Set[ServiceIn], strict: bool) -> Iterator[Violation]:
-    """Values of env files that an unset variable cuts short; usually a `$` in a password. Each once."""
+    """Values of env files that an unset variable cuts short, usually a `$` in a password, and lines with the bare name
+    of an unset variable. Each once."""
     told: set[tuple[str, str]] = set()
     named = frozenset().union(*(file.names for file in read.env_files.values()))
     for here, path in read.reads_env:
         for name, found in read.env_files[path].unset if here in needed and path in read.env_files else ():
             if name not in named and (path, name) not in told:
                 told.add((path, name))
-                yield replace(found, stack=stack, service=here[1], level=Level.DENY if strict else Level.WARN)
+                level = Level.DENY if strict and found.level is Level.DENY else Level.WARN
+                yield replace(found, stack=stack, service=here[1], level=level)
 
 
 def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
@@ -213,6 +215,8 @@ def _unset(use: Use, stack: str) -> Violation:
         hint = f"{where}, where it may be empty, write ${{{name}:-}}."
     else:
         hint = f"{where} give it a default: ${{{name}:-…}}."
+    if f"${use.name}" in use.node.text:
+        hint += " If the $ belongs to the text, write $$."
     found = _violation(use.path, use.node, use.pointer, stack, ("unset-variable", message, hint))
     # Nobody should set PWD, and a text that is no name could add lines where it is pasted.
     proper = use.name != "PWD" and use.name.isascii() and use.name.isidentifier()

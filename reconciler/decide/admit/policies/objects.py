@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from reconciler.decide.admit.policies import shares
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.decide.mounts.mount_paths import inside
 from reconciler.formats.cidr import lies_in
 from reconciler.formats.yamls import Pointer
 
@@ -116,7 +118,13 @@ def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Find
         yield subject.finding("volume-driver", (*place, "driver"), what, driver)
     elif options and not _tmpfs(options):
         value = shares.source(options)
-        yield subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} is {value}", value)
+        found = subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} is {value}", value)
+        path = inside(str(options.get("device") or ""), subject.root)
+        if path is not None:
+            # Compose has made the path absolute, in a folder that is gone after the judgement.
+            hint = f"Mount the folder itself: `./{path}:TARGET` below volumes of the service, and drop this volume."
+            found = replace(found, message=f"volume {place[1]} is ./{path}", hint=hint, corrected=True)
+        yield found
     yield from _labels(subject, definition, place)
 
 

@@ -14,6 +14,8 @@ from reconciler.decide.admit.budget import ENGINE_MINIMUM, service_memory
 from reconciler.decide.admit.policies import addresses
 from reconciler.decide.admit.policies.addresses import RULE
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.decide.mounts.canonical import file_target
+from reconciler.decide.mounts.mount_paths import normal
 from reconciler.formats import forms
 from reconciler.formats.forms import Fits, address, between, one_of, whole
 from reconciler.formats.nodes import shorten
@@ -247,12 +249,24 @@ def _ulimits(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _targets(service: ServiceSubject) -> Iterator[Finding]:
-    """A tmpfs at a target that has another mount; Compose 2.26 accepts it."""
-    taken = {str(item.get("target")) for item in service.model.get("volumes") or ()}
-    for index, item in enumerate(service.model.get("tmpfs") or ()):
-        path = str(item).partition(":")[0]
-        if path in taken:
-            yield service.finding(RULE, ("tmpfs", index), f"tmpfs and volumes are both mounted at {path}")
+    """Two mounts at one target. Compose accepts some of them (`/d` and `/d/`), and the engine none."""
+    taken: set[str] = set()
+    for place, path in _mounted(service.model):
+        target = normal(path)
+        if target in taken:
+            yield service.finding(RULE, place, f"something else is mounted at {target}, too")
+        taken.add(target)
+
+
+def _mounted(model: Json) -> Iterator[tuple[Pointer, str]]:
+    """The place and the target of each mount."""
+    for index, mount in enumerate(model.get("volumes") or ()):
+        yield ("volumes", index), str(mount.get("target") or "")
+    for index, line in enumerate(model.get("tmpfs") or ()):
+        yield ("tmpfs", index), str(line).partition(":")[0]
+    for kind in ("configs", "secrets"):
+        for index, use in enumerate(model.get(kind) or ()):
+            yield (kind, index), file_target(kind, use)
 
 
 def _shared_network(service: ServiceSubject) -> Iterator[Finding]:
