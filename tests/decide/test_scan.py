@@ -168,6 +168,17 @@ def test_includes_must_lie_in_the_commit(form: str, value: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("folder", ["gone/x", "inc.yaml", "inc.yaml/x"])
+def test_the_folder_of_an_include_is_one_of_the_commit(folder: str) -> None:
+    """Compose 2.26 and 2.40 take the folder above instead, and `../../shop.env` lies outside of the commit there."""
+    main = "include: [{path: inc.yaml, project_directory: FOLDER}]\nservices: {b: {image: x}}"
+    inner = "services: {a: {image: x, env_file: [{path: ../../shop.env, required: false}]}}"
+    found = look({"app/compose.yaml": main.replace("FOLDER", folder), "app/inc.yaml": inner})
+    assert "not-a-folder" in [item.rule for item in found.violations]
+    there = look({"app/compose.yaml": main.replace("FOLDER", "in/x"), "app/inc.yaml": inner, "app/in/x/y": ""})
+    assert told(there) == []
+
+
 def test_no_file_is_suggested_in_its_own_place() -> None:
     found = look({"app/compose.yaml": "include: [compos.yaml]\nservices: {a: {image: x}}"})
     assert [item.hint for item in found.violations] == ["Commit the file, or correct the path."]

@@ -11,7 +11,7 @@ from reconciler.decide.read.references import Reference
 from reconciler.decide.read.stored_forms import unreadable
 from reconciler.formats.nodes import shorten
 from reconciler.formats.yamls import json_pointer
-from reconciler.model.files import Files
+from reconciler.model.files import Files, is_folder
 from reconciler.model.outcome import Reason, Violation
 
 FILES = ("env_file", "label_file", "extends", "include", "include.env_file")
@@ -47,6 +47,10 @@ def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Viola
         if odd_parent(files, reference.resolved):
             message = f"{what} '{shown}' leads through a symbolic link or submodule"
             yield _at(reference, "symlink", message, "Name a plain folder of the commit.")
+        elif reference.resolved and not is_folder(files, reference.resolved):
+            # Compose would take the folder above it, and relative paths could lead out of the commit.
+            message = f"{what} '{shown}' is no folder of the commit"
+            yield _at(reference, "not-a-folder", message, "Name a folder with committed files, or drop the key.")
     else:
         yield from _judge_file(files, reference, reference.resolved, idle)
 
