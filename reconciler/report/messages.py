@@ -142,13 +142,22 @@ def _of_commit(history: History, policy: Policy, revision: str, attempts: list[A
     over = state is State.SUPERSEDED
     if policy.statuses:
         yield message(STATUSES, f"reconciler/{policy.host}")
-        for stack in sorted({stack for item in attempts for stack in item.stacks}):
+        for stack in sorted(_stacks(history, attempts, final)):
             yield message(STATUSES, f"reconciler/{policy.host}/{stack}", stack=stack, edits=over)
     if policy.comments != "none" and (why or state is not State.PENDING):
         yield message(COMMENTS, "", edits=over or not _commented(policy, state, attempt))
     if policy.deployments and state is not State.PENDING:
         began = attempt.planned is not None or state is State.SUCCESS
         yield message(DEPLOYMENTS, policy.host, edits=over or not began)
+
+
+def _stacks(history: History, attempts: list[Attempt], final: Attempt | None) -> set[str]:
+    """The stacks of a commit; of one that was not tried because its content is known, those of that content."""
+    own = {stack for item in attempts for stack in item.stacks}
+    if own or final is None or final.content is None:
+        return own
+    same = (item.stacks for item in reversed(history.attempts) if item.content == final.content)
+    return set(next(filter(None, same), ()))
 
 
 def _commented(policy: Policy, state: State, attempt: Attempt) -> bool:

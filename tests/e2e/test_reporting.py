@@ -51,8 +51,9 @@ def test_a_good_commit_a_bad_one_and_its_revert(host: Host, forge: FakeForge) ->
 
     revert = host.revert(good)
     assert host.once()["outcome"] == "Succeeded"
-    assert forge.states(revert, context) == ["success"]
-    assert forge.newest(revert, context)["description"] == "healthy; nothing had to restart"
+    for subject in (context, stack):
+        assert forge.states(revert, subject) == ["success"]
+        assert forge.newest(revert, subject)["description"] == "healthy; nothing had to restart"
     assert forge.comments_of(revert) == []
     deployed = {item["sha"]: item["states"][-1] for item in forge.deployments}
     assert deployed == {good: "success", bad: "failure", revert: "success"}
