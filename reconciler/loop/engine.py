@@ -34,4 +34,5 @@ def note_engine(context: TurnContext, turn: Turn) -> None:
     found = context.ports.abilities(known, worked)
     if found.differs(known):
         context.ledger.append("engine", **record_of(found))
+        context.compared = None  # what counts as drift depends on it
     context.engine_noted = True

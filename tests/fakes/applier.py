@@ -184,6 +184,7 @@ class FakeApplier:
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
         with self._machine.effect(f"limit {container[:12]}"):
             found = self._get(container)
+            limits = {**limits, **self._machine.dropped}
             found.facts |= {name: value for name, value in limits.items() if name in found.facts}
             found.memory = limits["memory"]
 

@@ -48,7 +48,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         image=service.image,
         spec=service.spec,
         host=machine.host,
-        memory=service.memory,
+        memory=service.memory if machine.enforces else 0,
         healthcheck=service.healthcheck,
         restart=str(service.config.get("restart", "no")),
         networks={item.network: machine.networks[item.network].id for item in service.endpoints},
@@ -62,7 +62,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         trees=_trees(service),
         grace=service.grace,
         # tests/contract/test_facts.py proves that the engine's facts of a container are those of its service.
-        facts=wanted(service, machine.image_defaults(service.image)),
+        facts=wanted(service, machine.image_defaults(service.image)) | machine.dropped,
     )
 
 

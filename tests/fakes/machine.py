@@ -178,6 +178,11 @@ class FakeMachine:
             for due in self._frozen.pop(container.id, []):
                 due()
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Facts of limits that an engine without the memory controller accepts and drops."""
+        return {} if self.enforces else {"memory": 0, "memory reservation": 0}
+
     def is_updated(self, name: str, **facts: Any) -> None:
         """Somebody's `docker update`, or a container with other settings: facts by name, `_` for a space."""
         container = self.named(name)

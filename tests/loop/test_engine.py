@@ -52,6 +52,39 @@ def test_the_operator_may_do_without_limits() -> None:
     assert (turn.outcome, turn.reason) == (Outcome.REJECTED, Reason.BUDGET_EXCEEDED), "the sum still counts"
 
 
+def test_limits_that_the_engine_drops_are_no_drift_until_it_enforces_them() -> None:
+    life = Life()
+    life.machine.enforces, life.advisory = False, True
+    life.start()
+    life.push(web=service("web:1", restart="always"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    for _ in range(3):
+        assert life.turn().outcome is Outcome.UNCHANGED
+    web = life.machine.named("shop-web-1")
+    assert (web.memory, [line for line in life.journal.lines if line["kind"] == "tolerated"]) == (0, [])
+    life.machine.enforces = True  # the machine was booted with the controller
+    life.start()
+    turns = [life.turn().reason for _ in range(3)]
+    assert Reason.DRIFT_CORRECTED in turns
+    assert web.memory == 64 << 20
+    assert life.turn().outcome is Outcome.UNCHANGED
+
+
+def test_limits_that_an_older_version_has_given_up_are_set_once_they_are_enforced() -> None:
+    life = Life()
+    life.machine.enforces, life.advisory = False, True
+    life.start()
+    life.push(web=service("web:1", restart="always"))
+    life.turn()
+    web = life.machine.named("shop-web-1")
+    life.journal.append("tolerated", at=life.machine.clock.now(), spec=web.spec, fact="memory", found="without limit")
+    life.machine.enforces = True
+    life.start()
+    for _ in range(3):
+        life.turn()
+    assert web.memory == 64 << 20
+
+
 def test_the_engine_is_recorded_when_it_changes_and_asked_once_a_process() -> None:
     life = proven(web=service("web:1"))
     (record,) = records(life)

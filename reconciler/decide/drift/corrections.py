@@ -7,6 +7,7 @@ from dataclasses import field, replace
 
 from reconciler.decide.drift.facts import STATE, Difference, differences
 from reconciler.decide.drift.restart_backoff import next_start
+from reconciler.decide.drift.wanted_facts import OF_MEMORY
 from reconciler.decide.slots import STANDBY
 from reconciler.formats.compose_names import NAMESPACES
 from reconciler.model.desired import DesiredState, Service, ServiceKey
@@ -54,8 +55,10 @@ def corrections(
 
     `secrets_known` False: `desired` was made with other secrets than the host has now, so only limits, networks and
     states can be compared. A one-shot stays as it ended; a container that plain Compose made stays as it was adopted,
-    until a commit replaces it.
+    until a commit replaces it. Limits of memory are not compared while the engine enforces none, because it makes
+    containers without them.
     """
+    dropped = OF_MEMORY if history.engine is not None and not history.engine.limits else ()
     drift: dict[str, tuple[Difference, ...]] = {}
     ailing: dict[str, str] = {}
     held: set[ServiceKey] = set()
@@ -66,6 +69,7 @@ def corrections(
             for item in differences(service, container, observed.images.get(container.image))
             if _counts(item, secrets_known, container.id in history.adopted)
             and (service.spec, item.fact, item.found) not in history.tolerated
+            and item.fact not in dropped
         )
         if found:
             drift[container.id] = found

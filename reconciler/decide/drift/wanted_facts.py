@@ -20,6 +20,9 @@ Json = Mapping[str, Any]
 LIMITS = ("memory", "memory with swap", "memory reservation", "cpus", "cpu shares", "cpu set", "cpu quota", "pids")
 """Facts that `docker update` can change in a running container."""
 
+OF_MEMORY = ("memory", "memory with swap", "memory reservation")
+"""Limits that an engine without the memory controller drops: its containers have none."""
+
 OTHERS = "*"
 """In place of a mount's target: the container may have further mounts."""
 

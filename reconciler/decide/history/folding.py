@@ -39,6 +39,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from reconciler.decide.drift.restart_backoff import not_started, started_again
+from reconciler.decide.drift.wanted_facts import OF_MEMORY
 from reconciler.decide.history.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.history.fold_requests import requested
 from reconciler.decide.history.fold_state import FoldState, Record, quarantine, time_of, warning_of
@@ -214,7 +215,11 @@ def _proven(state: FoldState, record: Record) -> None:
 
 
 def _engine(state: FoldState, record: Record) -> None:
-    state.engine = engine_of(record)
+    """Once the engine enforces limits, those that it has dropped before are drift."""
+    found = engine_of(record)
+    if found is not None and found.limits and not (state.engine and state.engine.limits):
+        state.tolerated = {item for item in state.tolerated if item[1] not in OF_MEMORY}
+    state.engine = found
 
 
 def _told(state: FoldState, record: Record) -> None:
