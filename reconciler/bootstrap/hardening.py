@@ -6,7 +6,7 @@ second login has succeeded by then (`decide/hardening/guard.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from reconciler.bootstrap.engine import APT
 from reconciler.bootstrap.model import Change, Lines, Plan, Wanted
@@ -59,18 +59,9 @@ def plan(lines: Lines, wanted: Wanted) -> Plan:
         *(_fail2ban(facts, ports) if FAIL2BAN in parts else ()),
         *_packages(facts, parts),
         *(_bans(facts, ports) if FAIL2BAN in parts else ()),
-        *(_start(guard.join(needed)) if needed else ()),
+        *(start(guard.join(needed), guard.installed(), "root") if needed else ()),
     ]
     return Plan(changes=tuple(changes), notes=tuple(_notes(facts, wanted, accounts, parts)))
-
-
-def left_open(wanted: Wanted) -> Plan:
-    """The plan for a Mac, which changes nothing: nothing there would restore the old files by itself. The files to
-    write by hand are in `decide/hardening/mac.py`."""
-    if wanted.harden:
-        hint = "leave --harden out; docs/security.md says what to do by hand"
-        return Plan(refusals=(Check("hardening", False, "a Mac is not hardened by this version", hint),))
-    return Plan(notes=("A Mac is not hardened by this version; docs/security.md says what to do by hand.",))
 
 
 def _usual(login: str) -> tuple[str, ...]:
@@ -109,7 +100,7 @@ def prove(
     told = "no second login worked with the new settings, so the old ones are back"
     for _ in range(TRIES):
         if connect():
-            hint = "see `journalctl -u ssh` on the machine for why, then run the same command again"
+            hint = "see the log of sshd on the machine (`journalctl -u ssh`) for why, then run the same command again"
             yield Check(LOGIN, False, f"{told}; logins work as before", hint)
             return
         pause(1.0)  # sshd is reading its old files again
@@ -159,8 +150,10 @@ def _packages(facts: Facts, parts: Sequence[str]) -> Iterator[Change]:
     )  # fmt: skip
 
 
-def _put(name: str, sentence: str, path: str, data: bytes, mode: str = "644", *, needed: bool = True) -> Change:
-    given = {"data": data, "dest": path, "user": "root", "group": "root", "mode": mode}
+def _put(
+    name: str, sentence: str, path: str, data: bytes, mode: str = "644", group: str = "root", *, needed: bool = True
+) -> Change:
+    given = {"data": data, "dest": path, "user": "root", "group": group, "mode": mode}
     return Change(name, sentence, "files.put", given, needed=needed)
 
 
@@ -184,17 +177,19 @@ def _bans(facts: Facts, ports: Sequence[int]) -> Iterator[Change]:
     )  # fmt: skip
 
 
-def _start(change: guard.Guarded) -> Iterator[Change]:
+def start(change: guard.Guarded, installed: Mapping[str, tuple[bytes, str]], group: str) -> Iterator[Change]:
+    """The changes that begin the minute. `installed`: files that undo the change, path → bytes and mode. `group`:
+    of root."""
     yield Change(
         "harden-folder", f"Make {guard.HOME}", "files.directory",
-        {"path": guard.HOME, "user": "root", "group": "root", "mode": "700"},
+        {"path": guard.HOME, "user": "root", "group": group, "mode": "700"},
     )  # fmt: skip
-    for path, (data, mode) in guard.installed().items():
+    for path, (data, mode) in installed.items():
         name = path.rpartition("/")[2].replace(".", "-")
-        yield _put(f"harden-{name}", f"Write {path}, by which a change returns by itself", path, data, mode)
+        yield _put(f"harden-{name}", f"Write {path}, by which a change returns by itself", path, data, mode, group)
     for path, data in guard.staged(change).items():
         name = path.removeprefix(f"{guard.NEXT}/").replace("/", "-")
-        yield _put(f"harden-next-{name}", f"Prepare {path}", path, data, "600")
+        yield _put(f"harden-next-{name}", f"Prepare {path}", path, data, "600", group)
     told = ", ".join(change.files)
     yield Change(
         START, f"Put {told} in place; without a second login within {guard.SECONDS} s the old ones return",

@@ -46,7 +46,7 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         from reconciler.bootstrap.driver import Driver
     except ImportError as error:
         raise Usage(Reason.USAGE_INVALID, f"the library {error.name} is not installed", EXTRA) from error
-    from reconciler.bootstrap import adoption, entry, forge_host, hardening, tailscale
+    from reconciler.bootstrap import adoption, entry, forge_host, hardening, mac_hardening, tailscale
     from reconciler.bootstrap.machine import become_root
     from reconciler.bootstrap.model import BARE, Plan, Target, Wanted, parse
     from reconciler.bootstrap.platforms import PARTS
@@ -77,14 +77,14 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         known_hosts=known_hosts, adopt=typed.adopt, data_root=typed.data_root or "",
     )  # fmt: skip
     places = part.places(wanted)
-    closes = hardening.FACTS + tailscale.FACTS if linux else ""
+    closes = hardening.FACTS + tailscale.FACTS if linux else mac_hardening.FACTS
     lines = parse(_script(machine, part.script(wanted) + closes)) | {"ssh_port": [_port(ssh)]}
     facts = part.read(lines)
     target = Target(system, arch, part.python(facts))
     plan = part.plan(facts, wanted, bundle(target, typed.channel, facts.have.versions, environ))
     if key is not None:
         plan = plan.then(tailscale.plan(tailscale.read(lines), key))
-    plan = plan.then(hardening.plan(lines, wanted) if linux else hardening.left_open(wanted))
+    plan = plan.then(hardening.plan(lines, wanted) if linux else mac_hardening.plan(lines, wanted))
     work = Bootstrap(typed.name, Driver(machine, typed.name), tell)
     if typed.dry_run:
         return work.rehearse(plan)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.bootstrap import hardening
 from reconciler.bootstrap.hardening import LOGIN, START, plan, prove, ready
 from reconciler.bootstrap.model import Change, Lines, Plan
 from reconciler.decide.hardening import PARTS, fail2ban, firewall, guard, ssh
@@ -129,11 +128,6 @@ def test_if_the_session_breaks_the_hint_says_that_the_old_files_return() -> None
     (check,) = prove((START,), broken, lambda: False, lambda seconds: None)
     assert check.ok is False
     assert "by itself" in check.hint
-
-
-def test_a_mac_is_not_hardened_and_a_note_says_so() -> None:
-    assert hardening.left_open(ALL).refusals[0].ok is False
-    assert "by hand" in hardening.left_open(replace(ALL, harden=None)).notes[0]
 
 
 def test_no_parts_give_an_empty_plan() -> None:

@@ -63,10 +63,10 @@ def test_files(name: str) -> None:
 
 
 def test_the_daemon_of_the_mac_loads_the_rules() -> None:
-    files = {item.path: item for item in mac.mac_files(["me"])}
-    daemon = plistlib.loads(files[mac.PF_DAEMON].data)
+    files = mac.guarded([22]).files
+    daemon = plistlib.loads(files[mac.PF_DAEMON])
     assert daemon["ProgramArguments"] == ["/sbin/pfctl", "-E", "-f", mac.PF_PATH]
-    assert set(files) == {ssh.PATH, mac.PF_PATH, mac.PF_DAEMON}
+    assert set(files) == {mac.PF_PATH, mac.PF_DAEMON}
 
 
 def told(facts: Facts) -> dict[str, tuple[bool | None, str]]:
@@ -242,7 +242,7 @@ def test_nft_takes_the_rules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("script", ["hardening/guard.sh", "hardening/look.sh"])
+@pytest.mark.parametrize("script", ["hardening/guard.sh", "hardening/guard-mac.sh", "hardening/look.sh"])
 def test_scripts_are_sound(script: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_bytes(packaged(script))
     subprocess.run(["sh", "-n", str(tmp_path / "script")], check=True)
