@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from operator import itemgetter
 from typing import Protocol
 
@@ -265,7 +264,7 @@ def masked(lines: Iterable[LogLine], clean: Clean, at_once: int = AT_ONCE) -> It
         }
         for item in part:
             line = next(cleaned[item.stream])
-            yield item if line == item.line else replace(item, line=line)
+            yield item if line == item.line else item._replace(line=line)
 
 
 def _parts(lines: Iterator[LogLine]) -> Iterator[Sequence[LogLine]]:

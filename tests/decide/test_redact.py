@@ -203,6 +203,15 @@ def test_lines_that_are_cleaned_together_are_cleaned_as_each_alone(lines: list[s
     assert list(redactor.clean_lines(lines)) == [redactor.clean(line) for line in lines]
 
 
+@given(st.text(alphabet="abc", max_size=200), st.integers(0, 1000), st.integers(BLOCK, 300), st.text(max_size=99))
+def test_a_block_of_a_long_secret_is_found_wherever_it_begins(before: str, at: int, size: int, after: str) -> None:
+    secret = "".join(f"{n:04x}" for n in range(700))
+    at -= at % BLOCK
+    cleaned = Redactor([secret]).clean_lines([f"{before}{secret[at : at + size]}{after}"])[0]
+    assert secret[at : at + BLOCK] not in cleaned
+    assert MASK in cleaned
+
+
 def test_lines_and_tabs_stay_where_several_lines_are_wanted() -> None:
     assert Redactor().clean("a\tb\r\nc\rd", multiline=True) == "a\tb\nc\nd"
 
