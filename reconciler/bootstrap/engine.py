@@ -15,8 +15,19 @@ ENGINE_LEAST, COMPOSE_LEAST = (25,), (2, 20)
 NEXT = {"bookworm": "trixie"}
 """Debian's releases with too old an engine, and the release that has a newer one."""
 
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
+_APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
 """Waits 300 s for dpkg's lock: a fresh machine may be updating itself. Keeps config files that somebody has changed."""
+
+
+def apt(words: str) -> str:
+    """A command that calls apt-get. It also waits 300 s for the locks of the package lists and of the downloads, for
+    which apt-get itself does not wait."""
+    return (
+        f"end=$(($(date +%s) + 300)); until said=$(LC_ALL=C {_APT} {words} 2>&1); do case $said in "
+        "*'Could not get lock'*) [ $(date +%s) -lt $end ] ;; *) false ;; esac || "
+        "{ printf '%s\\n' \"$said\"; exit 1; }; sleep 5; done"
+    )
+
 
 OTHER_VENDORS = ("docker-ce",)
 PODMAN = "podman-docker"
@@ -102,7 +113,7 @@ def engine_changes(facts: LinuxFacts, asked: Wanted) -> Iterator[Change]:
     yield Change(
         "engine",
         f"Install {what} ({', '.join(item.partition('/')[0] for item in wanted)}){stop}",
-        arguments={"commands": [f"{APT} install -y --no-install-recommends {' '.join(wanted)}"]},
+        arguments={"commands": [apt(f"install -y --no-install-recommends {' '.join(wanted)}")]},
         needed=bool(wanted),
         hint="see what apt says; `sudo apt-get -f install` on the machine repairs a broken installation",
         timeout=1800,

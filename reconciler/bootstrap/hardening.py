@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from reconciler.bootstrap.engine import APT
+from reconciler.bootstrap.engine import apt
 from reconciler.bootstrap.model import Change, Lines, Plan, Wanted
 from reconciler.decide.hardening import FAIL2BAN, FIREWALL, PARTS, SSH, drift, fail2ban, firewall, guard, ssh
 from reconciler.decide.hardening.facts import Facts, read
@@ -143,7 +143,7 @@ def _packages(facts: Facts, parts: Sequence[str]) -> Iterator[Change]:
     missing = [name for name in names if name not in facts.packages]
     yield Change(
         "harden-packages", f"Install {', '.join(missing)}",
-        arguments={"commands": [f"{APT} update", f"{APT} install -y --no-install-recommends {' '.join(missing)}"]},
+        arguments={"commands": [apt("update"), apt(f"install -y --no-install-recommends {' '.join(missing)}")]},
         needed=bool(missing),
         hint="can the machine reach its package mirror? `sudo apt update` there says more",
         timeout=1800,

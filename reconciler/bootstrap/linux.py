@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.bootstrap import adoption, agent, engine, engine_settings, linux_facts
-from reconciler.bootstrap.engine import APT
+from reconciler.bootstrap.engine import apt
 from reconciler.bootstrap.linux_facts import LinuxFacts
 from reconciler.bootstrap.model import Bundle, Change, Lines, Plan, Wanted
 from reconciler.bootstrap.places import Places
@@ -102,7 +102,7 @@ def _packages(facts: LinuxFacts, there: Places, asked: Wanted) -> Iterator[Chang
     yield Change(
         "apt-repair",
         "Finish an installation of packages that was cut off",
-        arguments={"commands": [_REPAIR, f"{APT} -y -f install"]},
+        arguments={"commands": [_REPAIR, apt("-y -f install")]},
         needed=facts.broken,
         timeout=1800,
     )
@@ -110,14 +110,14 @@ def _packages(facts: LinuxFacts, there: Places, asked: Wanted) -> Iterator[Chang
     yield Change(
         "package-lists",
         "Read the lists of packages",
-        arguments={"commands": [f"{APT} -o Acquire::Languages=none update"]},
+        arguments={"commands": [apt("-o Acquire::Languages=none update")]},
         needed=bool(missing or engine.packages(facts) or _lacks_updates(facts) or _lacks_clock(facts)),
         hint="can the machine reach its package mirror? `sudo apt update` there says more",
     )
     yield Change(
         "packages",
         f"Install {', '.join(missing)}",
-        arguments={"commands": [f"{APT} install -y --no-install-recommends {shlex.join(missing)}"]},
+        arguments={"commands": [apt(f"install -y --no-install-recommends {shlex.join(missing)}")]},
         needed=bool(missing),
         timeout=1800,
     )
@@ -128,7 +128,7 @@ def _care(facts: LinuxFacts) -> Iterator[Change]:
     yield Change(
         "security-updates",
         "Let the machine install security updates by itself (unattended-upgrades)",
-        arguments={"commands": [f"{APT} install -y --no-install-recommends unattended-upgrades"]},
+        arguments={"commands": [apt("install -y --no-install-recommends unattended-upgrades")]},
         needed=_lacks_updates(facts) and "unattended-upgrades" not in facts.packages,
         timeout=1800,
     )
@@ -148,7 +148,7 @@ def _care(facts: LinuxFacts) -> Iterator[Change]:
     yield Change(
         "clock-package",
         "Install systemd-timesyncd, which sets the clock by the network",
-        arguments={"commands": [f"{APT} install -y --no-install-recommends systemd-timesyncd"]},
+        arguments={"commands": [apt("install -y --no-install-recommends systemd-timesyncd")]},
         needed=_lacks_clock(facts) and not facts.timesyncd,
         timeout=1800,
     )

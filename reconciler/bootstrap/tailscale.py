@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from reconciler.bootstrap.engine import APT
+from reconciler.bootstrap.engine import apt
 from reconciler.bootstrap.model import Change, Lines, Plan, one
 from reconciler.model.checks import Check
 from reconciler.values import dataclass
@@ -79,7 +79,7 @@ def _changes(found: Tailnet, key: bytes) -> Iterator[Change]:
     yield Change(
         "tailscale-package",
         "Install tailscale",
-        arguments={"commands": [f"{APT} update", f"{APT} install -y --no-install-recommends tailscale"]},
+        arguments={"commands": [apt("update"), apt("install -y --no-install-recommends tailscale")]},
         needed=not found.installed,
         timeout=1800,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from reconciler.bootstrap import agent, linux, linux_facts
+from reconciler.bootstrap.engine import apt
 from reconciler.bootstrap.model import BARE, parse
 from reconciler.bootstrap.places import Have
 from reconciler.decide.read.parse import host_document
@@ -128,3 +131,19 @@ def test_facts_are_read_from_lines() -> None:
     assert linux_facts.have(parse("config=%%%\n")).config is None
     assert document(b"host: mini", "x").value == {"host": "mini"}
     assert WANTED.repository == BARE
+
+
+def test_apt_is_called_again_while_somebody_else_reads_the_package_lists(tmp_path: Path) -> None:
+    """apt-get waits for dpkg's lock by itself, and for no other."""
+    (tmp_path / "apt-get").write_text(
+        '#!/bin/sh\necho call >>"$0.calls"\n[ $(wc -l <"$0.calls") -lt 2 ] || exit $(cat "$0.code")\n'
+        "echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)' >&2; exit 100\n"
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    for code in ("0", "7"):
+        (tmp_path / "apt-get.code").write_text(code)
+        (tmp_path / "apt-get.calls").write_text("")
+        done = subprocess.run(["sh", "-c", apt("update")], env=environ, capture_output=True)
+        assert (done.returncode, (tmp_path / "apt-get.calls").read_text()) == (int(code != "0"), "call\ncall\n")
