@@ -13,6 +13,7 @@ from posixpath import dirname
 from reconciler.bootstrap.model import BARE, Change, Wanted
 from reconciler.bootstrap.places import Have, Places
 from reconciler.model.checks import Check
+from reconciler.record.text.layout import plural
 
 ADOPT = "adopt"
 """The change that makes the commit."""
@@ -124,7 +125,7 @@ def kept(then: str, now: str, projects: frozenset[str]) -> Check:
     if lost:
         told = f"replaced or stopped since the adoption began: {', '.join(sorted(lost))}"
         return Check(ADOPT, False, told, "`reconciler history` on the machine says what was changed, and why")
-    return Check(ADOPT, True, f"{len(own)} containers of {', '.join(sorted(projects))} run on; none was restarted")
+    return Check(ADOPT, True, f"{plural(len(own), 'container')} of {', '.join(sorted(projects))}: none was restarted")
 
 
 def _consented(have: Have) -> list[str]:

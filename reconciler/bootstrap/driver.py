@@ -19,7 +19,7 @@ from reconciler.bootstrap.machine import Machine
 from reconciler.bootstrap.model import Change
 from reconciler.values import dataclass
 
-SHOWN = 12
+SHOWN = 30
 """Last lines of a failed command that are kept."""
 
 

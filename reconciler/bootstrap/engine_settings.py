@@ -76,7 +76,8 @@ def refusals(facts: LinuxFacts, wanted: Wanted, installed: bool) -> Iterator[Che
 
 def notes(facts: LinuxFacts, wanted: Wanted, installed: bool) -> Iterator[str]:
     if facts.daemon_json or not installed:
-        yield f"The engine or its settings were there already: {PATH} stays."
+        but = f", with {ROOT} added" if _moves(facts, wanted, installed) else ""
+        yield f"The engine or its settings were there already: {PATH} stays{but}."
         if not _rotates(facts.daemon or {}):
             yield (
                 "The logs of its containers grow without limit. "

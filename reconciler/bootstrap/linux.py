@@ -89,6 +89,12 @@ def _refusals(facts: LinuxFacts) -> Iterator[Check]:
     if not facts.systemd:
         hint = "start it as a machine or a system container; for a plain container see docs/container.md"
         yield Check("systemd", False, "systemd does not run on this machine", hint)
+    if facts.readonly:
+        told = f"nothing can be written into {', '.join(facts.readonly)}"
+        yield Check("readonly", False, told, "mount it writable: findmnt --target " + facts.readonly[0])
+    if facts.account_shell and not facts.account_shell.endswith(("/nologin", "/false")):
+        told = "the account reconciler exists on this machine and can log in; the agent's account must not"
+        yield Check("account", False, told, "give that account another name there: usermod -l OTHER reconciler")
     if not facts.have.versions and facts.free < LEAST_FREE:
         told = f"only {shown(facts.free)} are free; at least {shown(LEAST_FREE)} are needed"
         yield Check("disk", False, told, "make room: sudo apt clean; df -h; du -xh / | sort -h | tail")
@@ -197,7 +203,7 @@ def _accounts(facts: LinuxFacts, there: Places, wanted: Wanted) -> Iterator[Chan
         "verbs",
         f"Let the group {group} run verbs as {account} without a password (reconciler --on {wanted.name} …)",
         "files.put",
-        {"data": rule.encode(), "dest": "/etc/sudoers.d/reconciler", "user": "root", "group": "root", "mode": "440"},
+        {"data": rule.encode(), "dest": linux_facts.SUDOERS, "user": "root", "group": "root", "mode": "440"},
         needed=facts.sudoers != rule,
     )
 

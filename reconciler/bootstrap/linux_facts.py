@@ -64,7 +64,11 @@ say virtual "$(systemd-detect-virt --container 2>/dev/null)"
 say unattended "$(apt-config dump APT::Periodic::Unattended-Upgrade 2>/dev/null | sed 's/.*"\(.*\)".*/\1/')"
 if id "$account" >/dev/null 2>&1; then say account_groups "$(id -Gn "$account")"; fi
 say login_groups "$(id -Gn "$login")"
-say sudoers "$(base64 <"/etc/sudoers.d/reconciler" 2>/dev/null | tr -d '\n')"
+say sudoers "$(base64 <"$sudoers" 2>/dev/null | tr -d '\n')"
+say account_shell "$(getent passwd "$account" | cut -d: -f7)"
+for folder in /etc /home /opt /srv /usr /var/lib; do
+    if [ -e "$folder" ] && [ ! -w "$folder" ]; then say readonly "$folder"; fi
+done
 for folder in "$versions"/*; do
     if [ -e "$folder/.complete" ]; then say version_there "${folder##*/}"; fi
 done
@@ -102,6 +106,9 @@ fi
 """
 
 
+SUDOERS = "/etc/sudoers.d/zz-reconciler"
+"""The last rule counts, so ours comes after a file with the name of a person, who may need a password otherwise."""
+
 _LABEL = '{{.Label "%s"}}'
 PROJECT = "/".join(_LABEL % name for name in (COMPOSE_PROJECT, LABEL_HOST, COMPOSE_FOLDER))
 """A container's project, reconciler host and folder, as a format of `docker ps`."""
@@ -112,7 +119,8 @@ class LinuxFacts:
     """Facts of the machine. `engine`, `compose`: versions, '' if it does not answer. Sizes in bytes. `timekeeper`: the
     service that sets the clock. `daemon`: the engine's settings, None if there are none or they are no JSON;
     `engine_holds`: numbers of its containers, images and volumes. `data_parent`: the folder above the wanted data root
-    exists. `snap`: the engine is one. `have`: the installed parts of the agent."""
+    exists. `snap`: the engine is one. `account_shell`: of the agent's account, '' if there is none; `readonly`: folders
+    in which nothing can be made. `have`: the installed parts of the agent."""
 
     id: str
     release: str
@@ -147,6 +155,8 @@ class LinuxFacts:
     account_groups: frozenset[str]
     login_groups: frozenset[str]
     sudoers: str
+    account_shell: str
+    readonly: tuple[str, ...]
     have: Have
 
 
@@ -157,6 +167,7 @@ def script(places: Places, wanted: Wanted) -> str:
         "account": places.account, "config": places.config,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
         "branch": places.branch, "state": places.state, "python": places.python, "project_line": PROJECT,
+        "sudoers": SUDOERS,
         "adopted": places.adopted,
     }  # fmt: skip
     return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in given.items()), FACTS])
@@ -197,6 +208,8 @@ def read(lines: Lines) -> LinuxFacts:
         account_groups=frozenset(one(lines, "account_groups").split()),
         login_groups=frozenset(one(lines, "login_groups").split()),
         sudoers=_decoded(one(lines, "sudoers")).decode(errors="replace"),
+        account_shell=one(lines, "account_shell"),
+        readonly=tuple(lines.get("readonly", ())),
         have=have(lines),
     )
 

@@ -270,7 +270,11 @@ def _first_look(ssh: Ssh) -> tuple[str, str, str, str, str]:
     words = done.stdout.decode(errors="replace").splitlines()
     if done.returncode != 0 or len(words) != 5 or not words[3].isdecimal():
         said = done.stderr.decode(errors="replace").strip() or "it answers in no way that is understood"
-        raise Transient(Reason.HOST_UNREACHABLE, f"{ssh.host.ssh}: {said}", "it must have a POSIX shell for its login")
+        raise Transient(
+            Reason.HOST_UNREACHABLE,
+            f"{ssh.host.ssh}: {said}",
+            "its login shell must be like sh, and print nothing by itself (see ~/.bashrc there)",
+        )
     system, arch, login, uid, home = words
     return system, arch, login, uid, home
 

@@ -91,6 +91,8 @@ def test_another_version_is_installed_by_upgrade() -> None:
         (facts(id="ubuntu", release="20.04"), "system", "Ubuntu 22.04 or later"),
         (facts(systemd=False), "systemd", "systemd does not run"),
         (facts(free=1 << 30), "disk", "only 1 GiB"),
+        (facts(readonly=("/opt",)), "readonly", "findmnt --target /opt"),
+        (facts(account_shell="/bin/bash"), "account", "exists on this machine"),
         (facts(have=Have(config={"host": "nas", "source": {"url": "/srv/git/home.git"}})), "name", "nas, not of mini"),
         (facts(have=Have(config={"host": "mini", "source": {"url": "https://x/y"}})), "repository", "https://x/y"),
     ],

@@ -31,9 +31,15 @@ PACKAGES = (
 ENGINE = "docker.io docker-cli docker-compose"
 BARE = "reconciler-test/bare"
 """Image of a machine as its vendor delivers it: systemd, sshd, sudo; neither Python nor git nor an engine."""
+BARE_NEXT = "reconciler-test/bare-trixie"
+"""The same of Debian 13."""
 LEAST = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2,procps,util-linux"
 SUITE, NEXT = "bookworm", "trixie"
 """systemd 252 of the first still takes cgroup v1; the engine of the first is too old."""
+
+LEGACY = ["/sbin/init", "systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
+"""systemd 257 of the second takes it if its command line says so. (In a container it reads its own command line in
+place of the kernel's.)"""
 
 PINS = (
     "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n"
@@ -57,14 +63,17 @@ class Target:
         config["CgroupnsMode"] = "private"
         self._client.create_network(self.name)  # its own network, so that its changes affect no other container
         config["NetworkMode"] = self.name
-        made = self._client.create_container(self._image, host_config=config, name=self.name, hostname="target")
+        made = self._client.create_container(
+            self._image, host_config=config, name=self.name, hostname="target",
+            command=LEGACY if self._image == BARE_NEXT and _old_groups() else None,
+        )  # fmt: skip
         self._client.start(made["Id"])
         self.boots()
 
     def boots(self) -> None:
         """Wait until systemd and the engine, if there is one, are up."""
         eventually(lambda: self.answers("systemctl is-system-running | grep -E 'running|degraded'"), seconds=60)
-        if self._image != BARE:
+        if self._image == IMAGE:
             eventually(lambda: self.answers("docker info >/dev/null 2>&1"), seconds=60)
 
     @property
@@ -125,8 +134,13 @@ def image(client: docker.APIClient, folder: Path) -> None:
     _build(client, folder, IMAGE, PACKAGES, hooks)
 
 
-def bare_image(client: docker.APIClient, folder: Path) -> None:
-    """Build the image of the bare machine if it is missing: a minute and 200 MiB of packages.
+def _old_groups() -> bool:
+    """Whether this machine has cgroup v1."""
+    return not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def bare_image(client: docker.APIClient, folder: Path, name: str = BARE) -> None:
+    """Build the image of a bare machine if it is missing: a minute and 200 MiB of packages.
 
     The image gets this machine's additional certificate authorities, and its apt's proxies and date checks.
     """
@@ -142,10 +156,12 @@ def bare_image(client: docker.APIClient, folder: Path) -> None:
         'chroot "$1" systemctl enable ssh',
         'rm -rf "$1"/var/lib/apt/lists/*',
     ]
-    _build(client, folder, BARE, LEAST, hooks)
+    _build(client, folder, name, LEAST, hooks, NEXT if name == BARE_NEXT else SUITE)
 
 
-def _build(client: docker.APIClient, folder: Path, name: str, packages: str, hooks: list[str]) -> None:
+def _build(
+    client: docker.APIClient, folder: Path, name: str, packages: str, hooks: list[str], suite: str = SUITE
+) -> None:
     with one_at_a_time("target"):
         if client.images(name):
             return
@@ -153,7 +169,7 @@ def _build(client: docker.APIClient, folder: Path, name: str, packages: str, hoo
         argv = ["mmdebstrap", "--variant=minbase", f"--include={packages}", "--skip=check/empty"]
         argv += [f"--customize-hook={hook}" for hook in hooks]
         with (folder / "log").open("wb") as log:
-            done = subprocess.run([*argv, SUITE, str(root)], stdout=log, stderr=log)
+            done = subprocess.run([*argv, suite, str(root)], stdout=log, stderr=log)
         assert done.returncode == 0, (folder / "log").read_text()[-2000:]
         packed = subprocess.Popen(["tar", "-C", str(root), "-cf", "-", "."], stdout=subprocess.PIPE)
         command = ["docker", "import", "-c", 'CMD ["/sbin/init"]', "-c", "ENV container=docker", "-", name]

@@ -5,6 +5,10 @@ pytest -m soak tests/target/test_bootstrap.py
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import pty
 import signal
 import subprocess
 import time
@@ -17,7 +21,7 @@ import pytest
 from tests.conftest import BASE
 from tests.e2e.host import eventually
 from tests.target.owner import Owner, owner
-from tests.target.target import BARE, Target, bare_image, seconds
+from tests.target.target import BARE, BARE_NEXT, Target, bare_image, seconds
 from tests.target.test_service import COMPOSE, changed
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -28,11 +32,11 @@ STACK = COMPOSE.replace("build: .", f"image: {BASE}")
 
 
 @contextmanager
-def bare(engine: docker.APIClient, folder: pytest.TempPathFactory) -> Iterator[Owner]:
+def bare(engine: docker.APIClient, folder: pytest.TempPathFactory, image: str = BARE) -> Iterator[Owner]:
     if subprocess.run(["which", "mmdebstrap"], capture_output=True).returncode != 0:
         pytest.skip("a bare machine needs mmdebstrap")
-    bare_image(engine, folder.mktemp("bare"))
-    machine = Target(engine, BARE)
+    bare_image(engine, folder.mktemp("bare"), image)
+    machine = Target(engine, image)
     try:
         machine.start()
         with owner(machine) as made:
@@ -138,3 +142,65 @@ def test_bootstrap_continues_after_kills_at_three_moments(
             process.wait()
         assert good(made.document(*COMMAND))
         assert made.document(*COMMAND)["changes"] == []
+
+
+def test_debian_13_with_its_own_engine_and_data_elsewhere(
+    engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with bare(engine, tmp_path_factory, BARE_NEXT) as made:
+        command = (*COMMAND, "--data-root", "/srv/docker")
+        done = made.document(*command)
+        assert good(done)
+        assert not [item["name"] for item in done["changes"] if item["name"].startswith("apt-")]
+        assert made.machine.run("docker info --format '{{.DockerRootDir}} {{.LoggingDriver}}'") == "/srv/docker local"
+        security = json.loads(
+            made.machine.run("/opt/reconciler/current/bin/reconciler doctor --security --output json")
+        )
+        assert [item for item in security["checks"] if item["ok"] is False] == []
+        assert made.document(*command)["changes"] == []
+        made.machine.run("docker volume create kept")
+        [stays] = [
+            note for note in made.document(*COMMAND, "--data-root", "/srv/other")["notes"] if "data stays" in note
+        ]
+        assert "/srv/docker" in stays
+
+
+HOLD = (
+    'open F, ">", "/var/lib/apt/lists/lock"; my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); '
+    'fcntl(F, F_SETLK, $lock) or die; open R, ">", "/root/held"; close R; sleep 20'
+)
+"""For perl: holds apt's lock on the package lists for 20 s, as a machine does that reads them by itself."""
+
+
+def answered(argv: list[str], made: Owner, word: str) -> int:
+    """Run a command on a terminal, and type `word` where it asks for a password. Returns its exit code."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(made.folder)
+        os.execve(argv[0], argv, made.environment)
+    said, asked = b"", 0
+    with contextlib.suppress(OSError):  # the terminal of a program that has ended
+        while data := os.read(terminal, 65536):
+            said += data
+            if b"for sudo:" in data:
+                asked += 1
+                os.write(terminal, f"{word}\n".encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert (code, asked) == (0, 1), said.decode(errors="replace")
+    return code
+
+
+def test_a_password_another_port_and_a_busy_apt(
+    engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The account's own rule of sudo asks for a password, also for what our rule allows without one."""
+    with bare(engine, tmp_path_factory) as made:
+        made.account("zoe", sudo="ALL=(ALL) ALL")
+        made.machine.put("/etc/ssh/sshd_config.d/ports.conf", b"Port 22\nPort 2222\n")
+        made.machine.put("/root/hold", f"use Fcntl;\n{HOLD}\n".encode())
+        made.machine.run("echo zoe:secret | chpasswd; systemctl restart ssh; systemd-run -q perl /root/hold")
+        eventually(lambda: made.machine.answers("test -e /root/held"), seconds=30)
+        command = ("bootstrap", "ssh://zoe@target:2222", "--name", "mini", "--harden", "none")
+        assert "nobody can be asked" in made.document(*command, code=2)["message"]
+        answered(made.command(*command), made, "secret")
+        assert "Synced" in made.run("--on", "mini", "status")
