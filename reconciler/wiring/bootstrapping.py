@@ -19,6 +19,7 @@ from reconciler.model.checks import Check
 from reconciler.model.fleet import RemoteHost
 from reconciler.model.outcome import Reason
 from reconciler.observe.line import Line
+from reconciler.record.text.layout import plural
 from reconciler.ssh import Ssh
 from reconciler.verbs import Answer
 
@@ -164,11 +165,13 @@ class _After:
         done.following += self._next(host, bool(lacks_key))
 
     def _told(self) -> str:
-        """What `init` said about the adopted projects, which is the message of their commit."""
+        """How to read what `init` said about the projects: it is the message of their commit."""
         where = self._places.repository if self._wanted.repository == "bare" else self._places.adopted
-        show = f"git --git-dir={where} log -1 --format=%b refs/heads/{self._places.branch}"
-        said = self._machine.run(show, self._places.account).stdout.decode(errors="replace").strip()
-        return f"read the message of the commit with what was adopted:\n{said}"
+        show = f"git --git-dir={where} log -1 refs/heads/{self._places.branch}"
+        said = self._machine.run(show, self._places.account).stdout.decode(errors="replace")
+        left = said.count("\n    left out: ")
+        out = f"; {plural(left, 'project')} left out, with the reason" if left else ""
+        return f"read what was adopted, and where its secrets are{out}: ssh {shlex.quote(self._host.ssh)} {show}"
 
     def _tailnet_check(self, codename: str, system: str) -> Check:
         """Enter the machine's address in the tailnet into hosts.yaml, if the laptop reaches it."""

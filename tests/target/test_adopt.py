@@ -5,6 +5,7 @@ pytest -m soak tests/target/test_adopt.py
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import docker
@@ -62,7 +63,9 @@ def test_what_runs_becomes_the_first_commit_and_nothing_restarts(laptop: Owner) 
     made = laptop.document(*COMMAND)
     assert [item for item in made["checks"] if item["ok"] is not True] == []
     assert {"turn", "adopt"} <= {item["name"] for item in made["checks"]}
-    assert "compose/shop/.env (shop): PASSWORD" in "\n".join(made["next"])
+    [shown] = [step.partition(": ")[2] for step in made["next"] if step.startswith("read what was adopted")]
+    said = subprocess.run(shown.split(), env=laptop.environment, capture_output=True, text=True, check=True).stdout
+    assert "compose/shop/.env (shop): PASSWORD" in said
     assert laptop.machine.run(LIVES) == before
     files = laptop.machine.run("git --git-dir=/srv/git/home.git ls-tree -r --name-only main").splitlines()
     assert {"compose/shop/compose.yaml", "compose/shop/conf/a.conf", "compose/tools/docker-compose.yml"} <= {*files}
