@@ -135,11 +135,24 @@ def _settings(folder: Path, config: str | None, environ: Mapping[str, str]) -> t
     try:
         found = load_settings(config, environ)
     except Usage as error:
-        there = named or any(map(os.path.exists, searched(environ)))
-        return None, error.message if there else ""
+        if named or any(map(os.path.exists, searched(environ))):
+            return None, error.message
+        hidden = next(filter(_is_hidden, searched(environ)), None)
+        return None, f"this account may not see whether {hidden} exists" if hidden else ""
     if not named and found.path and _is_another(found.source.url, folder):
         return None, ""
     return found, ""
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether the file lies in a folder that this account may not enter."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _is_another(url: str, folder: Path) -> bool:

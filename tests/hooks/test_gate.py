@@ -228,16 +228,37 @@ def test_the_name_of_another_branch_may_be_any_bytes(pushes: Pushes) -> None:
         assert (done.code, "could not" in done.stderr, "nothing was" in done.stderr) == (0, False, False), done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
-def test_a_folder_in_the_path_that_the_pusher_may_not_enter_must_hide_nothing(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+def as_nobody(folder: Path, code: str, *arguments: str) -> Ran:
+    """Run Python code as another account, after our modules are imported."""
+    code = f"import os, sys, yaml, reconciler.wiring.hooks; os.setgid(65534); os.setuid(65534); {code}"
+    return command(folder, sys.executable, "-c", code, *arguments, PYTHONPATH=str(ROOT))
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A folder that only root may enter, in one that everybody may."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another account")
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    made = tmp_path / "closed"
+    made.mkdir(mode=0o700)
+    return made
+
+
+def test_a_folder_in_the_path_that_the_pusher_may_not_enter_must_hide_nothing(closed: Path) -> None:
     (closed / "docker-compose").touch(mode=0o755)
     code = "from reconciler.observe.binary import find_compose; print(find_compose(None, {'PATH': sys.argv[1]}))"
-    code = f"import os, sys; import reconciler.observe.binary; os.setgid(65534); os.setuid(65534); {code}"
-    command(tmp_path, "chmod", "755", str(tmp_path), str(tmp_path.parent), str(tmp_path.parent.parent))
-    done = command(tmp_path, sys.executable, "-c", code, f"{closed}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
+    done = as_nobody(closed.parent, code, f"{closed}:{os.environ['PATH']}")
     assert (done.code, done.stdout.strip() != "") == (0, True), done.stderr
+
+
+def test_a_config_in_a_closed_folder_must_be_told_like_one_that_cannot_be_read(closed: Path) -> None:
+    """Its grants may allow what the push asks for."""
+    code = "print(reconciler.wiring.hooks._settings('/', None, {'HOME': sys.argv[1]}))"
+    for home, told in ((closed, f"may not see whether {closed}/.config"), (closed.parent, "(None, '')")):
+        done = as_nobody(closed.parent, code, str(home))
+        assert (done.code, told in done.stdout) == (0, True), done
 
 
 def test_the_laptop_must_check_what_is_committed_and_not_what_lies_around(pushes: Pushes) -> None:

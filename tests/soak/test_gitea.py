@@ -43,6 +43,7 @@ class Told:
     name: str
     clone: Path
     token: Path
+    forge: dict[str, str]
 
     @property
     def context(self) -> str:
@@ -104,7 +105,7 @@ def telling(
     ) as host:
         clone = folder / "clone"
         git(folder, "init", "-q", "-b", "main", str(clone))
-        yield Told(server, host, name, clone, token)
+        yield Told(server, host, name, clone, token, forge)
         assert token.read_text() not in "".join(host.outputs)
 
 
