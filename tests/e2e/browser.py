@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -39,6 +40,13 @@ class Browser:
         answer = self._ask("Runtime.evaluate", asked, page=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def picture(self, file: Path, highest: int = 4000) -> None:
+        """Write the whole page, at most `highest` pixels of it, as PNG."""
+        width, height = self.value("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, highest), "scale": 1}
+        asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        file.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", asked, page=True)["data"]))
 
     def faults(self) -> list[str]:
         """Faults of accessibility: contrast, names, labels, structure."""

@@ -109,7 +109,8 @@ class Site:
         hooks = Webhooks(secrets, self._wake, lambda: self.now)
         reads = Reads(self._history, self._logs, self._follow)
         web = Web(self.board, self.samples, reads, hooks, lambda: self.ended, lambda: NOW)
-        self.client = Client(web.application(lambda: self.token))
+        self.application = web.application(lambda: self.token)
+        self.client = Client(self.application)
 
     def show(self, shown: Snapshot) -> None:
         self.board.post(shown)
