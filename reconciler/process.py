@@ -23,6 +23,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import IO
 
+from reconciler.confine import Confined
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.values import dataclass
@@ -99,16 +100,21 @@ def begin(
     fed: bool = False,
     reason: Reason = Reason.ENGINE_UNAVAILABLE,
     passed: Sequence[int] = (),
+    readable: Sequence[str] | None = None,
 ) -> Running:
     """Start a program, so that several can run at the same time. Each must be finished or killed.
 
     `argv[0]` is looked up in `env`'s PATH. `work` in seconds of processor time, after which Linux kills it; `largest`:
     bytes of any file that it writes, likewise. `fed`: it gets stdin. `passed`: descriptors that it inherits. Its whole
-    process group ends with it. On Linux it also ends when we are killed. Raises ProcessMissing with the given `reason`.
+    process group ends with it. On Linux it also ends when we are killed. `readable`: it can read only itself,
+    libraries, and files at and below these paths, where the kernel can ensure that. Raises ProcessMissing with the
+    given `reason`.
     """
     program = _find(argv[0], env, reason)
+    start = functools.partial(_start, [*_tether(), program, *argv[1:]], env, cwd, fed, passed)
+    confined = None if readable is None else Confined(start, [os.path.realpath(program), *readable])
     try:
-        process = _start([*_tether(), program, *argv[1:]], env, cwd, fed, passed)
+        process = start() if confined is None else confined.process()
     except OSError as error:
         raise ProcessMissing(
             reason,
@@ -119,14 +125,16 @@ def begin(
         _bound(process, resource.RLIMIT_CPU, work)
     if largest is not None:
         _bound(process, resource.RLIMIT_FSIZE, largest)
-    return Running(argv[0], process, reason)
+    return Running(argv[0], process, reason, confined)
 
 
 class Running:
     """A program that `begin` has started. Nothing reads its output before `finish`."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], reason: Reason) -> None:
-        self._name, self._process, self._reason = name, process, reason
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], reason: Reason, confined: Confined | None = None
+    ) -> None:
+        self._name, self._process, self._reason, self._confined = name, process, reason, confined
 
     def finish(
         self,
@@ -150,6 +158,7 @@ class Running:
             in_time = child.converse(deadline)
         finally:
             child.kill()
+            self._release()
         if not in_time:
             late = ProcessTimeout(
                 self._reason,
@@ -165,6 +174,11 @@ class Running:
         """End it, if it has not been finished."""
         if self._process.returncode is None:
             _Child(self._process, None, 0, None, False, lambda: None).kill()
+        self._release()
+
+    def _release(self) -> None:
+        if self._confined is not None:
+            self._confined.release()
 
 
 def _find(program: str, env: Mapping[str, str], reason: Reason) -> str:

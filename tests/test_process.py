@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import process
+from reconciler.confine import can_confine
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 
@@ -196,3 +197,25 @@ def test_what_it_has_used_is_told_when_its_time_is_over() -> None:
     with pytest.raises(process.ProcessTimeout) as late:
         shell("while :; do :; done", timeout=1.0)
     assert late.value.seconds > 0.05
+
+
+def test_it_reads_only_what_it_is_allowed_and_others_read_as_before(tmp_path: Path) -> None:
+    if not can_confine():
+        pytest.skip("this kernel has no Landlock")
+    (tmp_path / "in").mkdir()
+    for path in (tmp_path / "in" / "file", tmp_path / "out"):
+        path.write_text("text\n")
+    allowed, refused = str(tmp_path / "in" / "file"), str(tmp_path / "out")
+    argv = ["sh", "-c", 'cat "$0"; cat "$1"; sleep 0.2; cat "$0"', allowed, refused]
+    running = process.begin(argv, env=ENV, readable=[str(tmp_path / "in"), str(tmp_path / "gone")])
+    beside = process.begin(["cat", refused], env=ENV)
+    done = running.finish(20)
+    assert (done.returncode, done.stdout) == (0, b"text\ntext\n"), "the thread that started it lives as long"
+    assert b"Permission denied" in done.stderr
+    assert beside.finish(20).stdout == b"text\n"
+    until(lambda: all(thread.name != "confined" for thread in threading.enumerate()))
+
+
+def test_a_confined_program_that_cannot_start_is_told_like_any_other(tmp_path: Path) -> None:
+    with pytest.raises(process.ProcessMissing):
+        process.begin(["sh", "-c", "true"], env=ENV, cwd=tmp_path / "gone", readable=[])

@@ -37,6 +37,9 @@ stack is not at fault."""
 WORK = 5
 """Seconds of processor time after which the stack is at fault; the largest of 39 public stacks needs 0.1."""
 
+NOT_STARTED = (126, 127)
+"""Exit codes of programs that could not be started, or not find their libraries. Compose has no such codes."""
+
 _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
 
 
@@ -54,6 +57,7 @@ class ComposeRenderer:
         self._laid_out: tuple[Files, Workspace] | None = None
         self._begun: list[contextlib.ExitStack] = []
         self._room = LARGEST_MODEL
+        self._confined = True
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables of this stack in the operator's secrets_dir."""
@@ -89,6 +93,9 @@ class ComposeRenderer:
         def finish() -> Rendered:
             with begun:
                 completed = self._finished(running)
+                if completed is not None and completed.returncode in NOT_STARTED and self._confined:
+                    self._confined = False  # a program that needs files of its own to start
+                    completed = self._finished(self._started(stack, variables, root, path))
             return self._rendered(completed, files, stack, variables, violations, root)
 
         return finish
@@ -176,7 +183,8 @@ class ComposeRenderer:
         folder = root / posixpath.dirname(stack.files[0])
         argv = [self._compose, "-p", stack.name, "--project-directory", str(folder), *files, *profiles]
         argv += ["--env-file", str(path), "config", "--format", "json"]
-        return begin(argv, env=_environment(variables), cwd=folder, work=self._work)
+        readable = [str(root), str(path)] if self._confined else None
+        return begin(argv, env=_environment(variables), cwd=folder, work=self._work, readable=readable)
 
     def _finished(self, running: Running) -> Completed | None:
         """None if Compose used more processor time than any valid stack needs."""

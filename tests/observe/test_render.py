@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.confine import can_confine
 from reconciler.errors import Transient
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Reason
@@ -117,6 +118,22 @@ def test_names_without_a_value_are_not_set_from_what_compose_was_given(renderer:
     assert found == dict.fromkeys(names)
     own = environment(renderer, {"compose.yaml": one_service(environment=["HOME"]), ".env": "HOME=/root"})
     assert own == {"HOME": "/root"}
+
+
+def test_what_the_scan_might_miss_the_kernel_refuses(renderer: ComposeRenderer, tmp_path: Path) -> None:
+    """These commits are not scanned before Compose gets them."""
+    if not can_confine():
+        pytest.skip("this kernel has no Landlock")
+    for name, text in (("x.env", "A=of-the-host\n"), ("x.yaml", "services: {a: {image: of-the-host}}\n")):
+        (tmp_path / name).write_text(text)
+    for written in (
+        one_service(env_file=f"{tmp_path}/x.env"),
+        one_service(env_file=[{"path": "../../../x.env", "required": False}]),
+        one_service(extends={"file": f"{tmp_path}/x.yaml", "service": "a"}),
+        json.dumps({"include": [f"{tmp_path}/x.yaml"]}),
+    ):
+        answer = renderer.begin(CommitFiles({"compose.yaml": written}), STACK, ["compose.yaml"])()
+        assert "of-the-host" not in f"{answer.model}{answer.violations}"
 
 
 def test_an_argument_of_a_build_gets_no_value_of_ours(renderer: ComposeRenderer) -> None:
