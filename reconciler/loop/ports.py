@@ -64,6 +64,10 @@ class Source(Protocol):
 
 
 class Renderer(Protocol):
+    @property
+    def at_once(self) -> int:
+        """Number of stacks that may be begun and not finished."""
+
     def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
         """Start Compose, which reads `named`, of `files`; the returned function waits for its canonical model. Both are
         Transient when Compose itself cannot be run."""

@@ -36,9 +36,6 @@ MOST_VIOLATIONS = 1_000
 LONGEST_TEXT = 2_000
 """Characters of one message, and of its remedy."""
 
-AT_ONCE = 4
-"""Number of stacks that Compose renders at the same time. Each takes some 0.1 s, and 50 MB meanwhile."""
-
 HOST_MISSING = "host-file-missing"
 
 
@@ -217,10 +214,10 @@ class Preparer:
         return replace(self._judge(files, document, rendered, scans, violations), read=read)
 
     def _rendered(self, files: Files, stacks: Iterable[tuple[StackDocument, Scan]]) -> Iterator[Rendered]:
-        """The models in the order of the stacks, AT_ONCE at a time."""
+        """The models in the order of the stacks."""
         begun: list[Callable[[], Rendered]] = []
         for stack, found in stacks:
-            if len(begun) == AT_ONCE:
+            if len(begun) == self._renderer.at_once:
                 yield begun.pop(0)()
             begun.append(self._renderer.begin(files, stack, found.named))
         for finish in begun:

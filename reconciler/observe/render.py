@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,9 @@ LARGEST_MODEL = 16 << 20
 TIMEOUT = 10.0
 """Seconds that Compose may take for one stack. If it got less than half of WORK by then, the machine was busy, and the
 stack is not at fault."""
+AT_ONCE = min(4, os.cpu_count() or 1)
+"""Number of stacks that are rendered at the same time. Each takes some 0.1 s, and 50 MB meanwhile. Not more than the
+machine has cores: a stack that needs too much work must be able to use it up within TIMEOUT."""
 WORK = 5
 """Seconds of processor time after which the stack is at fault; the largest of 39 public stacks needs 0.1."""
 
@@ -45,6 +49,8 @@ _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device"
 
 class ComposeRenderer:
     """Renders stacks with one Compose binary. Not for several threads at once."""
+
+    at_once = AT_ONCE
 
     def __init__(
         self, compose: str, folder: Path, secrets: SecretStore, *, timeout: float = TIMEOUT, work: int = WORK

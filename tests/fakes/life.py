@@ -77,6 +77,8 @@ def document(
 class CanonicalRenderer:
     """The commits of these tests contain canonical models, so no Compose has to run."""
 
+    at_once = 1
+
     def __init__(self, trouble: Callable[[], Usage | None] = lambda: None) -> None:
         self.trouble = trouble
 
