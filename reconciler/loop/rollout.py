@@ -228,7 +228,8 @@ class Rollout:
             self._health_gate.joined(container)
 
     def _update(self, step: Step) -> None:
-        """Restores settings of a kept container in place, without a restart."""
+        """Restores settings of a kept container in place, without a restart, or gives a container another name."""
+        self._pause(step)
         container, applier = self._container(step), self._world.applier
         service = self._service(step)
         if step.change is not None:

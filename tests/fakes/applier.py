@@ -164,7 +164,7 @@ class FakeApplier:
             taken = {item.name for item in self._machine.containers.values() if item is not found}
             if name in taken | set(self._machine.foreign):
                 raise Transient(Reason.DEPENDENCY_NOT_READY, f"the container name {name} is taken")
-            found.name = name
+            self._machine.is_renamed(found, name)
 
     def update(self, container: str, restart: str) -> None:
         with self._machine.effect(f"update {container[:12]} restart={restart}"):

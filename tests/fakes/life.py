@@ -159,7 +159,8 @@ class MemoryStore:
         self.stale: set[str] = set()
 
     def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
-        if desired.content not in self.states or desired.content in self.stale:
+        known = self.states.get(desired.content)
+        if known is None or known.revision != desired.revision or desired.content in self.stale:
             self._machine.effects.point("rendered")
             self.states[desired.content] = desired
             self.stale.discard(desired.content)

@@ -191,6 +191,12 @@ class FakeMachine:
         container.facts |= {fact.replace("_", " "): value for fact, value in facts.items()}
         self._tell("update", container.id)
 
+    def is_renamed(self, container: FakeContainer, name: str) -> None:
+        """The engine's name server forgets the container's names, and then learns them again."""
+        known, container.aliases = container.aliases, {}
+        self._measure()
+        container.name, container.aliases = name, known
+
     def leaves(self, name: str, network: str) -> None:
         container = self.named(name)
         del container.networks[network]
@@ -433,7 +439,7 @@ class FakeMachine:
             self.most[key] = max(self.most[key], self._running(key))
 
     def _note_overlaps(self, started: FakeContainer) -> None:
-        written = {mount.source for mount in started.mounts if mount.writable}
+        written = {mount.source for mount in started.mounts if mount.writable and mount.kind != "tmpfs"}
         for other in self.containers.values():
             same = (other.stack, other.service) == (started.stack, started.service)
             by_hand = None in (started.spec, other.spec)

@@ -145,7 +145,8 @@ def test_without_networks_nobody_has_to_notice() -> None:
     life.push(web=web("2") | alone)
     life.steps.clear()
     assert life.turn().outcome is Outcome.SUCCEEDED
-    assert [step.pause for step in life.steps if step.action is Action.STOP_CONTAINER] == [0.0]
+    assert any(step.action is Action.STOP_CONTAINER for step in life.steps)
+    assert not any(step.pause for step in life.steps)
 
 
 def forward(life: Life) -> None:

@@ -124,9 +124,10 @@ class PlanBuilder:
         if item.running:
             key = (item.stack, item.service)
             self._graces[key] = self._graces.get(key, 0.0) + self._grace(item)
+        called = self.renamed.get(item.id, item.name)
         if name is not None:
             self.renamed[item.id] = name
-        self.add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name, pause=pause)
+        self.add(Action.STOP_CONTAINER, item.stack, item.service, called, cause, id=item.id, name=name, pause=pause)
 
     def standby(self, item: Container) -> str | None:
         if item.name.endswith(STANDBY):

@@ -79,9 +79,10 @@ class StartFirst:
             self._start(service, group, update.delay if number else 0.0)
             self._take_over(service, group)
             serving += len(group)
-            self._stop(service, update, partners(group, olds, len(pairing.slots) - serving))
-            self._name(service, group)
-        self._stop(service, update, [(item, None) for item in olds])
+            replaced = partners(group, olds, len(pairing.slots) - serving)
+            drained = self._exchange_names(service, update, group, replaced)
+            self._stop(service, update, replaced, "replaced", drained=drained)
+        self._stop(service, update, olds, "too many")
 
     def unfinished(self, service: Service, slot: Slot) -> bool:
         """Whether the slot's container runs and has not taken over yet."""
@@ -146,14 +147,43 @@ class StartFirst:
                 if item is None or item.id in self._builder.begun or aliases_missing(endpoint, item):
                     self._builder.on_slot(Action.JOIN_ALIAS, service, slot, TAKES_OVER, endpoint.network)
 
-    def _stop(self, service: Service, update: Update, olds: Iterable[tuple[Container, Slot | None]]) -> None:
-        """Stop the old containers. A container that does not serve needs no drain."""
-        drain = drain_of(service, update)
-        for item, slot in olds:
-            pause, drain = (drain, 0.0) if self._serves(item) else (0.0, drain)
-            told = f" after a drain of {pause:g} s" if pause else ""
-            name = self._builder.standby(item) if slot is not None else None
-            self._builder.stop(item, ("replaced" if slot is not None else "too many") + told, name, pause)
+    def _exchange_names(
+        self, service: Service, update: Update, group: Sequence[Slot], olds: Sequence[Container]
+    ) -> bool:
+        """After the drain, and before the old containers stop: the engine's name server does not know a container for a
+        moment while it is renamed, and then the other one has to serve. Returns whether the drain is over."""
+        names = {item.id: self._builder.standby(item) for item in olds}
+        drain, told = self._drain(service, update, olds)
+        for item in olds:
+            name = names[item.id]
+            if name is not None:
+                self._builder.renamed[item.id] = name
+                cause = f"its successor takes its name{told}"
+                self._builder.add(
+                    Action.UPDATE_CONTAINER, *service.key, item.name, cause, id=item.id, name=name, pause=drain
+                )
+                drain, told = 0.0, ""
+        for slot in group:
+            new = slot.container
+            if new is None or new.name != slot.name:
+                self._do.clear_name(slot)
+                if new is not None:
+                    self._builder.renamed[new.id] = slot.name
+                self._builder.on_slot(Action.UPDATE_CONTAINER, service, slot, TAKES_OVER, slot.name)
+        return any(names.values())
+
+    def _stop(
+        self, service: Service, update: Update, olds: Sequence[Container], cause: str, *, drained: bool = False
+    ) -> None:
+        drain, told = (0.0, "") if drained else self._drain(service, update, olds)
+        for item in olds:
+            self._builder.stop(item, cause + told, None, drain)
+            drain, told = 0.0, ""
+
+    def _drain(self, service: Service, update: Update, olds: Iterable[Container]) -> tuple[float, str]:
+        """Seconds, and the words for them. Containers that do not serve need no drain."""
+        seconds = drain_of(service, update) if any(map(self._serves, olds)) else 0.0
+        return seconds, f" after a drain of {seconds:g} s" if seconds else ""
 
     def _serves(self, item: Container) -> bool:
         key = (item.stack, item.service)
@@ -161,15 +191,6 @@ class StartFirst:
         service = next((service for service in known if service and service.spec == item.spec), None)
         found = service is None or not any(aliases_missing(end, item) for end in service.endpoints)
         return found and item.state == "running" and item.health in ("none", "healthy")
-
-    def _name(self, service: Service, group: Iterable[Slot]) -> None:
-        for slot in group:
-            item = slot.container
-            if item is None or item.name != slot.name:
-                self._do.clear_name(slot)
-                if item is not None:
-                    self._builder.renamed[item.id] = slot.name
-                self._builder.on_slot(Action.UPDATE_CONTAINER, service, slot, TAKES_OVER, slot.name)
 
 
 def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:
@@ -179,8 +200,8 @@ def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:
         yield slots[first : first + size]
 
 
-def partners(group: Sequence[Slot], olds: list[Container], keep: int = 0) -> list[tuple[Container, Slot]]:
-    """The container that each slot replaces: the one with the slot's name, else any, as long as more than `keep` are
+def partners(group: Sequence[Slot], olds: list[Container], keep: int = 0) -> list[Container]:
+    """The containers that the slots replace: for each the one with its name, else any, as long as more than `keep` are
     left. The partners are taken out of `olds`."""
     found: dict[str, Container] = {}
     for slot in group:
@@ -191,4 +212,4 @@ def partners(group: Sequence[Slot], olds: list[Container], keep: int = 0) -> lis
     for slot in group:
         if slot.name not in found and len(olds) > keep:
             found[slot.name] = olds.pop(0)
-    return [(found[slot.name], slot) for slot in group if slot.name in found]
+    return [found[slot.name] for slot in group if slot.name in found]

@@ -160,7 +160,7 @@ class Switching:
         self, service: Service, group: Sequence[Slot], olds: list[Container], delay: float, rolls: bool
     ) -> None:
         self._stop_namespace_users(service)
-        for old, _ in partners(group, olds):
+        for old in partners(group, olds):
             self.builder.stop(old, "replaced", self.builder.standby(old), delay)
             self.builder.note_downtime(service)
             delay = 0.0
