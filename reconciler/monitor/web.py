@@ -153,18 +153,18 @@ class Web:
         return PlainTextResponse(f"{fault or 'ok'}\n", 200 if fault is None else 503)
 
     def _log(self, request: Request) -> Response:
-        query, wrong = _log_query(request)
+        query, text = _log_query(request)
         lines: Sequence[Json] = ()
-        if wrong is None:
-            try:
-                lines = self._reads.logs(query)
-            except ReconcilerError as error:
-                wrong = f"{error.message}. {error.hint}"
-        asked = f"?grep={_quoted(query.pattern.pattern)}" if query.pattern else ""
+        wrong = None
+        try:
+            lines = self._reads.logs(query)
+        except ReconcilerError as error:
+            wrong = f"{error.message}. {error.hint}"
+        asked = f"?grep={_quoted(text)}" if text else ""
         live = wrong is None and not query.previous
         shown = {
             "tail": query.tail,
-            "grep": request.query_params.get("grep", ""),
+            "grep": text,
             "previous": query.previous,
             "follow": f"/api{request.url.path}{asked}" if live else "",
         }
@@ -204,9 +204,7 @@ class Web:
         return self._told[1]
 
     async def _followed_log(self, request: Request) -> Response:
-        query, wrong = _log_query(request)
-        if wrong is not None:
-            return _error(wrong, "", 400)
+        query, _ = _log_query(request)
         return self._stream(request, self._new_lines(query))
 
     async def _new_lines(self, query: LogQuery) -> AsyncIterator[str]:
@@ -224,6 +222,8 @@ class Web:
                     )
                 else:
                     yield ""
+        except ReconcilerError as error:
+            yield f": {' '.join(error.message.split())}\n\n"
         finally:
             close = getattr(parts, "close", None)
             if close is not None:
@@ -234,9 +234,6 @@ class Web:
             return _error("too many pages listen at this moment", "close some of them", 503)
 
         async def sent() -> AsyncIterator[str]:
-            if self._listeners >= LISTENERS:  # others that asked at the same moment were faster
-                return
-            self._listeners += 1
             try:
                 async for part in parts:
                     if self._ended() or await request.is_disconnected():
@@ -244,25 +241,40 @@ class Web:
                     if part:
                         yield part
             finally:
-                self._listeners -= 1
                 close = getattr(parts, "aclose", None)
                 if close is not None:
                     await close()
 
-        return StreamingResponse(sent(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        def done() -> None:
+            self._listeners -= 1
+
+        self._listeners += 1
+        return _Stream(sent(), done)
 
 
-def _log_query(request: Request) -> tuple[LogQuery, str | None]:
-    """The query of a request, and its mistake or None."""
-    values, wrong = request.query_params, None
+class _Stream(StreamingResponse):
+    """`done`: called at its end, however it ends."""
+
+    def __init__(self, content: AsyncIterator[str], done: Callable[[], None]) -> None:
+        super().__init__(content, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+
+
+def _log_query(request: Request) -> tuple[LogQuery, str]:
+    """The query of a request, and the text that lines must contain. It is no regular expression: one that somebody
+    chooses can take longer than anybody lives, and stops all threads meanwhile."""
+    values = request.query_params
     text = values.get("grep", "")[:500]
-    try:
-        pattern = re.compile(text) if text else None
-    except re.error as error:
-        pattern, wrong = None, f"{text!r} is no regular expression: {error}"
+    pattern = re.compile(re.escape(text)) if text else None
     service = f"{request.path_params['stack']}/{request.path_params['service']}"
     tail = _number(request, "tail", TAIL, LONGEST_TAIL)
-    return LogQuery(service, tail, pattern, values.get("previous") == "1"), wrong
+    return LogQuery(service, tail, pattern, values.get("previous") == "1"), text
 
 
 def _number(request: Request, name: str, usual: int, most: int) -> int:

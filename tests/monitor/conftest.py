@@ -130,6 +130,8 @@ class Site:
 
     def _follow(self, query: LogQuery) -> Iterator[Sequence[Json]]:
         self.asked.append(query)
+        if self.unknown is not None:
+            raise self.unknown
         yield self.lines
         self.ended = True
         while True:

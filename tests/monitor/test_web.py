@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +19,7 @@ from reconciler.errors import NotFound
 from reconciler.model.history import Attempt, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.monitor.snapshot import Snapshot
+from reconciler.monitor.web import LISTENERS
 from reconciler.record import summary
 from tests.monitor.conftest import HEAD, NOW, Site, attempt, container, failed, snapshot
 
@@ -197,10 +201,48 @@ def test_query_of_the_log_page_is_passed_on(site: Site) -> None:
     query = site.asked[0]
     assert (query.service, query.tail, query.previous) == ("shop/web", 5, True)
     assert query.pattern is not None
-    assert query.pattern.pattern == "a.b"
+    assert [bool(query.pattern.search(text)) for text in ("xa.by", "xaxby")] == [True, False]
     assert "<time>22:13:20</time>   indented" in page
-    wrong = site.client.get("/logs/shop/web?grep=(")
-    assert (wrong.status_code, "no regular expression" in wrong.text) == (404, True)
+    odd = site.client.get("/logs/shop/web?grep=%28a%2B%29%2B%24")
+    assert (odd.status_code, 'data-follow="/api/logs/shop/web?grep=%28a%2B%29%2B%24"' in odd.text) == (200, True)
+    pattern = site.asked[-1].pattern
+    assert pattern is not None
+    assert pattern.search("a" * 100_000 + "!") is None  # as a regular expression it would never end
+
+
+def test_the_number_of_streams_is_bounded_also_if_all_begin_at_the_same_moment(site: Site) -> None:
+    async def begun() -> list[int]:
+        statuses: list[int] = []
+        wait = asyncio.Event()
+
+        async def one() -> None:
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+                    await asyncio.sleep(0)
+
+            async def receive() -> Any:
+                await wait.wait()
+                return {"type": "http.disconnect"}
+
+            scope = {"type": "http", "method": "GET", "path": "/api/events", "query_string": b"", "root_path": "",
+                     "headers": [(b"host", b"localhost")]}  # fmt: skip
+            await site.application(scope, receive, send)
+
+        tasks = [asyncio.create_task(one()) for _ in range(3 * LISTENERS)]
+        while len(statuses) < len(tasks):
+            await asyncio.sleep(0.01)
+        wait.set()
+        await asyncio.gather(*tasks)
+        return statuses
+
+    for _ in range(2):  # the second time, the first ones have made room
+        assert Counter(asyncio.run(begun())) == {200: LISTENERS, 503: 2 * LISTENERS}
+
+
+def test_the_stream_of_an_unknown_service_ends_with_the_reason(site: Site) -> None:
+    site.unknown = NotFound(Reason.USAGE_INVALID, "there is no stack or service 'shop/x'", "did you mean shop/web?")
+    assert site.client.get("/api/logs/shop/x").text.startswith(": there is no stack or service")
 
 
 def test_log_of_an_unknown_service_is_404_with_a_suggestion(site: Site) -> None:
