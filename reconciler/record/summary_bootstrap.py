@@ -25,7 +25,13 @@ def bootstrap(
             {"name": name, "sentence": sentence, "commands": list(commands), "state": state}
             for name, sentence, commands, state in changes
         ],
-        "checks": [{"name": item.name, "ok": item.ok, "message": item.message, "hint": item.hint} for item in checks],
+        "checks": [_check(item) for item in checks],
         "notes": list(notes),
         "next": list(following),
     }
+
+
+def _check(item: Check) -> Document:
+    """A text of a document is one line, so the further lines of a message are texts of their own."""
+    first, *said = item.message.splitlines() or [""]
+    return {"name": item.name, "ok": item.ok, "message": first, "said": said, "hint": item.hint}

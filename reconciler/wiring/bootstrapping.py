@@ -193,8 +193,9 @@ class _After:
         if lacks_key:
             verb = f"{self._places.program} --config {shlex.quote(self._places.config)} --output json key"
             public = json.loads(self._machine.run(verb, self._places.account).stdout or "{}").get("publicKey", "")
-            yield f"let the forge know this deploy key, which may only read:\n{public}"
-            yield f"reconciler bootstrap {self._host.ssh} --name {host.name} --repository {self._wanted.repository}"
+            yield f"let the forge know this deploy key, which may only read: {public}"
+            again = f"reconciler bootstrap {self._host.ssh} --name {host.name}"
+            yield f"then again: {again} --repository {self._wanted.repository}"
         if self.adopted and self._wanted.repository != "bare":
             there = entry.pushed_to(self._host.ssh, self._places.adopted)
             yield (
@@ -205,7 +206,7 @@ class _After:
             name = shlex.quote(host.name)
             yield f"git clone -o {name} {shlex.quote(host.repository)} {name}, or in a clone: git remote add {name} …"
             yield f"add stacks to desired-state/{host.name}.yaml, commit, and: git push {name} {host.branch}"
-        yield f"reconciler --on {host.name} status"
+        yield f"look at it at any time: reconciler --on {host.name} status"
 
 
 def _require_linux(typed: argparse.Namespace, system: str) -> None:

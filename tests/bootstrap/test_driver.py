@@ -12,9 +12,13 @@ from reconciler.bootstrap.driver import ChangeFailed, Driver
 from reconciler.bootstrap.machine import Machine, become_root
 from reconciler.bootstrap.model import LOGIN, Change, Plan
 from reconciler.bootstrap.run import Bootstrap
+from reconciler.decide.redact import Redactor
 from reconciler.errors import Usage
 from reconciler.model.checks import Check
+from reconciler.output import masked
 from reconciler.process import Completed, run
+from reconciler.record.text import bootstrap as text
+from reconciler.record.text.layout import Style
 
 
 class Here:
@@ -72,7 +76,9 @@ def test_the_first_failure_ends_the_run_and_with_refusals_nothing_runs(tmp_path:
     assert (code, document["outcome"], told) == (1, "failed", [])
     assert [item["state"] for item in document["changes"]] == ["made", "failed"]
     assert [(item["name"], item["ok"]) for item in document["checks"]] == [("shell", False)]
-    assert "broken" in document["checks"][0]["message"]
+    assert document["checks"][0]["said"] == ["broken"]
+    shown = text.bootstrap(masked(document, Redactor()), Style(), 0.0)
+    assert [line.strip() for line in shown][:2] == ["shell  WRONG  Call it: failed", "broken"]
     assert sorted(item.name for item in tmp_path.iterdir()) == ["one"]
     refused = plan.then(Plan(refusals=(Check("disk", False, "full", "make room"),)))
     for code, document in (work.run(refused, lambda made, done: ()), work.rehearse(refused)):

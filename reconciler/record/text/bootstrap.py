@@ -23,8 +23,11 @@ def bootstrap(document: Json, style: Style, now: float) -> list[str]:
     for note in document["notes"]:
         lines += paragraph(f"note: {note}", style)
     for number, step in enumerate(document["next"], 1):
-        first, *copied = step.splitlines()  # what is to be copied stays whole
-        lines += [*paragraph(f"{number}. {first}", style), *copied]
+        told, _, copied = step.partition(": ")  # what is to be copied stays whole
+        lines += [
+            *paragraph(f"{number}. {told}{':' if copied else ''}", style),
+            *([f"     {copied}"] if copied else []),
+        ]
     return lines
 
 

@@ -20,7 +20,7 @@ def checks(items: Sequence[Json], style: Style) -> list[str]:
     """A line for each; none for no checks."""
     rows = []
     for item in items:
-        first, *more = item["message"].splitlines() or [""]
+        first, *more = [*item["message"].splitlines(), *item.get("said", ())] or [""]
         rows.append([item["name"], style.paint(*_WORDS[item["ok"]]), first])
         rows += [["", "", line] for line in more]
         if item["hint"]:
