@@ -82,9 +82,12 @@ def confine(paths: Iterable[str]) -> bool:
     cannot confine, or does not let us."""
     if sys.platform != "linux":
         return False
-    import ctypes
+    try:
+        import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
+        libc = ctypes.CDLL(None)
+    except (ImportError, MemoryError, OSError):  # a hardened system may forbid what ctypes needs
+        return False
     handled = struct.pack("=Q", _READ_FILE)
     ruleset = libc.syscall(_CREATE_RULESET, handled, len(handled), 0)
     if ruleset < 0:

@@ -38,7 +38,7 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service"""
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self"""
 
 _MACHINE = """\
 ProtectSystem=strict
