@@ -493,7 +493,7 @@ VERBS = (
         (
             Option(
                 "--level",
-                "agent: only the service; containers: also what it runs; state: also its state folder, but for data/",
+                "agent: only the service; containers: also what it runs; state: also its files in the state folder",
                 "LEVEL",
                 "agent",
                 {"choices": ("agent", "containers", "state")},

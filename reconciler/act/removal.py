@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from reconciler.model.outcome import Reason
 
 KEPT = "data"
 """Folder of the state folder that is never removed: containers have written people's data there."""
+
+_FILES = (
+    "alerts", "alerts-test", "grants", "mark", "notifications", "outbox", "preview", "read", "samples", "seal",
+    "status", "turn",
+)  # fmt: skip
+_FOLDERS = ("build", "engine", "logs", "preview", "render", "rendered", "requests", "trees")
+_OURS = re.compile(
+    rf"\.?({'|'.join(_FILES)})\.(json(\.[\w.-]+)?|\d+(-\d+)?)"
+    r"|(journal\.jsonl|mirror\.git|lock|preview\.lock|deploy_key(\.pub)?)(\.[\w.-]+)?"
+    rf"|{'|'.join(_FOLDERS)}|\.(seal|key)-\w+"
+)
+"""What the agent and the programs beside it make in the state folder, with drafts of its files."""
 
 
 def remove_containers(
@@ -46,20 +59,23 @@ def _removed(client: docker.APIClient, network: str) -> bool:
     return True
 
 
-def remove_state(folder: Path) -> bool:
-    """Remove everything except `data/`, and the folder itself if nothing is left in it. Returns whether data is
-    left."""
+def remove_state(folder: Path) -> tuple[str, ...]:
+    """Remove the files of the agent, and the folder itself if nothing is left in it. Returns the names of what stays:
+    `data`, and whatever is not the agent's, because somebody may have named a folder with other things in it."""
     data = folder / KEPT
     try:
         for item in sorted(folder.iterdir()):
-            if item != data:
+            if _OURS.fullmatch(item.name):
                 remove(item)
-        if data.is_dir() and not any(data.iterdir()):
+        if data.is_dir() and not data.is_symlink() and not any(data.iterdir()):
             data.rmdir()
-        if data.exists() or data.is_symlink():
-            return True
+        left = tuple(sorted(item.name for item in folder.iterdir()))
+        if left:
+            return left
         folder.rmdir()
+    except FileNotFoundError:
+        return ()
     except OSError as error:
         told = f"{error.filename or folder} cannot be removed: {error.strerror}"
         raise Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again") from error
-    return False
+    return ()

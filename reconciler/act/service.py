@@ -31,7 +31,8 @@ class ServiceHands:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Usage(Reason.USAGE_INVALID, f"{path} cannot be read: {error.strerror}", "run it as root") from error
+            hint = "run it as root" if isinstance(error, PermissionError) else "move it away, if it is no file of yours"
+            raise Usage(Reason.USAGE_INVALID, f"{path} cannot be read: {error.strerror}", hint) from error
 
     def write(self, file: ServiceFile) -> None:
         """Write the file in one atomic step. Transient if that fails."""

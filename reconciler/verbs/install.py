@@ -50,14 +50,14 @@ class Hands(Protocol):
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The parts of the machine that `uninstall` removes. `locked`: within this context no agent works; `containers`:
-    the managed ones; `remove_containers`: also removes their networks and returns them; `remove_state`: returns whether
-    data is left."""
+    the managed ones; `remove_containers`: also removes their networks and returns them; `remove_state`: returns the
+    names of what stays in it."""
 
     state: str
     locked: Callable[[], AbstractContextManager[object]]
     containers: Callable[[], Sequence[Container]]
     remove_containers: Callable[[Sequence[Container]], Sequence[str]]
-    remove_state: Callable[[], bool]
+    remove_state: Callable[[], Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Installer:
         doing = Done([(item, "shown") for item, _ in ours], called)
         containers = machine.containers() if level is not Level.AGENT else ()
         doing.containers = [item.name for item in containers]
-        state = [f"everything in {machine.state} but data/"] if level is Level.STATE else []
+        state = [f"the agent's files in {machine.state}, but not data/"] if level is Level.STATE else []
         if show or ask is None or not ask(self._question(doing, state)):
             refused = [] if show else [UNASKED if ask is None else "nothing was removed"]
             doing.messages = [*(f"would remove {item}" for item in state), *refused]
@@ -161,9 +161,13 @@ class Installer:
         doing.messages.append("all volumes stay: `docker volume ls` lists them")
         if level is Level.STATE:
             kept = machine.remove_state()
-            doing.messages.append(
-                f"{machine.state}/data stays: it is your data" if kept else f"removed {machine.state}"
-            )
+            others = [name for name in kept if name != "data"]
+            if "data" in kept:
+                doing.messages.append(f"{machine.state}/data stays: it is your data")
+            if others:
+                doing.messages.append(f"{machine.state} stays, with what is not the agent's: {', '.join(others[:9])}")
+            if not kept:
+                doing.messages.append(f"removed {machine.state}")
 
     def _state(self, file: ServiceFile) -> str:
         there = self._hands.read(file.path)

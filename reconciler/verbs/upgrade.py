@@ -22,6 +22,7 @@ PROOF = 60.0
 """Seconds in which the new version has to take a good turn."""
 LOOK = 0.5
 ENDED = "a signal ended the upgrade"
+CUT_OFF = "an earlier upgrade was cut off"
 
 _RANKS = {"Synced Healthy": 0, "Synced Progressing": 1}
 
@@ -76,7 +77,7 @@ class Upgrader:
         """Upgrade to the wheel's version. `show`: only compare the two versions."""
         parts, checks = self._parts, Checks()
         if not show:
-            self._settle()
+            self.settle()
         old = parts.shelf.current()
         parts.tell(f"unpack {wheel.name}")
         new = parts.shelf.unpack(wheel)
@@ -106,12 +107,14 @@ class Upgrader:
         parts.shelf.note(new, Failure("TakenBack", why, self._now()))
         return 1, _document(old, new, "TakenBack", why, checks)
 
-    def _settle(self) -> None:
+    def settle(self) -> Answer | None:
         """Let the old version return, if an earlier upgrade was cut off before its version had proved itself."""
-        old = self._parts.shelf.unproven()
-        if old is not None:
-            self._parts.tell(f"an earlier upgrade was cut off: go back to {old.name}")
-            self._return(old)
+        old, new = self._parts.shelf.unproven(), self._parts.shelf.current()
+        if old is None:
+            return None
+        self._parts.tell(f"{CUT_OFF}: go back to {old.name}")
+        self._return(old)
+        return 1, _document(old, new, "TakenBack", f"{CUT_OFF} before the new version had proved itself", Checks())
 
     def _take_over(self, old: Path, new: Path, before: Json) -> str:
         """Let the new version run. If it does not prove itself, the old one runs again; returns why, '' if it does."""
@@ -157,6 +160,8 @@ class Upgrader:
         checks.add("doctor", not worse, "; ".join(worse) or "no more findings than before")
         was, found = plans
         changes = was.get("revision") == found.get("revision") and found.get("changes") and not was.get("changes")
+        if was.get("kind") == found.get("kind") == "Error":
+            return checks.add("plan", True, f"neither version can tell: {found['message']}")
         names = ", ".join(found.get("restarts") or [step["action"] for step in found.get("steps", ())][:5])
         checks.add("plan", not changes, f"it would change what runs: {names}" if changes else "it would change nothing")
         return not checks.first_bad

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -22,6 +24,7 @@ from reconciler.model.outcome import Reason
 from reconciler.model.service import BESIDE, ENGINE_READ, MONITOR, UPGRADE, Platform, Service
 from reconciler.observe.origin import foreign_owner
 from reconciler.ownership import PROGRAM, faults
+from reconciler.process import run
 from reconciler.record.lock import StateLock
 from reconciler.settings import Settings
 from reconciler.verbs import Answer
@@ -50,6 +53,7 @@ def install(typed: argparse.Namespace, parts: Reading) -> Answer:
     if typed.print:
         return installer.shown()
     _require_rights(platform, account)
+    _require_config(made.config, account)
     return installer.install(not typed.no_start, partial(make_state, made.state, account.pw_uid, account.pw_gid))
 
 
@@ -156,6 +160,20 @@ def _require_reach(command: str, account: pwd.struct_passwd) -> None:
                 hint = "install the program where every account can run it, such as /opt/reconciler"
                 told = f"{account.pw_name} cannot run {command}: {folder} is closed to other accounts"
                 raise Usage(Reason.USAGE_INVALID, told, hint)
+
+
+def _require_config(config: str, account: pwd.struct_passwd) -> None:
+    """Usage if the account cannot read the config: a service that works would be replaced by one that cannot start."""
+    setpriv = shutil.which("setpriv", path=os.defpath)
+    if os.geteuid() != 0 or account.pw_uid == 0 or setpriv is None:
+        return
+    become = [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    done = run([*become, "test", "-r", config], env={"PATH": os.defpath}, timeout=10.0, reason=Reason.USAGE_INVALID)
+    if done.returncode != 0:
+        told = f"{account.pw_name} cannot read the agent config {config}; nothing was changed"
+        named = shlex.quote(config)
+        hint = f"chgrp {account.pw_gid} {named} && chmod 640 {named}; see the folders above, too"
+        raise Usage(Reason.USAGE_INVALID, told, hint)
 
 
 def _binds(settings: Settings) -> Iterator[str]:

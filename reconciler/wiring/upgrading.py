@@ -57,6 +57,12 @@ def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, te
         _asking(parts),
         typed.WHEEL,
     )
+    upgrading = Upgrading(shelf, ask, lambda: hands.call(restart_commands(platform, verbs)), tell, stop)
+    if typed.self_update and not typed.print:
+        with shelf.alone():
+            # Whatever the branch asks for: a version that has not proved itself may not take turns at all.
+            if settled := Upgrader(upgrading).settle():
+                return settled
     if typed.self_update:
         code, document = _asked_for(parts, shelf.current(), ask if account else None)
         if typed.print or document["outcome"] != "Shown":
@@ -66,7 +72,6 @@ def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, te
         before, found = shelf.current(), shelf.find(named)
         if typed.self_update and (told := _hindrance(shelf, found, parts.clock.now())):
             return 1, summary_service.upgrade(before.name, named, "Refused", told, ())
-        upgrading = Upgrading(shelf, ask, lambda: hands.call(restart_commands(platform, verbs)), tell, stop)
         code, document = Upgrader(upgrading).run(found, show=typed.print)
         if document["outcome"] == "Upgraded":
             shelf.tidy((before, shelf.current()))

@@ -281,6 +281,18 @@ def test_a_signed_commit_chooses_the_version_among_the_wheels_of_root(machine: T
     eventually(lambda: well(machine), seconds=60)
 
 
+def test_an_account_that_cannot_read_the_config_is_refused_before_anything_changes(machine: Target) -> None:
+    before = machine.run("systemctl cat reconciler")
+    machine.run("useradd -m other; chmod 600 /etc/reconciler/reconciler.yaml")
+    found = json.loads(machine.run("reconciler install --user other --output json", code=2))
+    assert "other cannot read the agent config" in found["message"]
+    assert (machine.run("systemctl cat reconciler"), machine.run("systemctl is-active reconciler")) == (
+        before,
+        "active",
+    )
+    machine.run("chmod 644 /etc/reconciler/reconciler.yaml")
+
+
 def test_one_account_has_a_service_of_its_own(machine: Target) -> None:
     machine.run("useradd -m -s /bin/bash -G docker me; loginctl enable-linger me")
     machine.run(

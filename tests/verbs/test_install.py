@@ -223,7 +223,7 @@ def test_nothing_is_removed_before_a_person_agrees(place: Place) -> None:
     assert (code, document["messages"]) == (1, ["nobody could be asked: add --yes"])
     code, document = place.json("uninstall", "--print", "--level", "state")
     assert (code, document["files"][0]["state"]) == (0, "shown")
-    assert document["messages"] == [f"would remove everything in {place.folder}/state but data/"]
+    assert document["messages"] == [f"would remove the agent's files in {place.folder}/state, but not data/"]
     assert place.unit.exists()
     assert place.calls() == []
     code, document = place.json("uninstall", "--yes")

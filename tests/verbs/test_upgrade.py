@@ -173,6 +173,13 @@ def test_an_upgrade_that_a_power_cut_has_ended_is_undone_first(shelf: Versions) 
     machine = Machine(shelf, {"plan": plan(changes=True)})
     assert machine.upgrade()[1]["outcome"] == "Refused"
     assert (shelf.current().name, machine.restarts, shelf.unproven()) == ("1.0", ["1.0"], None)
+    upgrader = Upgrader(Upgrading(shelf, machine.ask, machine.restart, lambda line: None, machine.stop))
+    assert upgrader.settle() is None
+    shelf.prove(shelf.current())
+    shelf.switch(shelf.folder / "2.0")
+    code, document = upgrader.settle() or (0, {})
+    assert (code, document["outcome"], shelf.current().name) == (1, "TakenBack", "1.0")
+    assert SCHEMA.is_valid(document)
 
 
 def test_if_the_old_version_does_not_restart_the_message_says_so(shelf: Versions) -> None:

@@ -47,7 +47,7 @@ def start_commands(
         ServiceCommand((*control, "daemon-reload")),
         ServiceCommand((*control, "enable", *map(systemd.name, verbs))),
         *(linger if platform is Platform.SYSTEMD_USER and not service.lingers else ()),
-        *(ServiceCommand((*control, "restart", systemd.name(verb))) for verb in verbs if now),
+        *(_restart(platform, verb) for verb in verbs if now),
     )
 
 
@@ -91,6 +91,12 @@ def restart_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceC
         )
     control = _systemctl(platform)
     return tuple(ServiceCommand((*control, "restart", systemd.name(verb)), needed=verb == AGENT) for verb in verbs)
+
+
+def _restart(platform: Platform, verb: str) -> ServiceCommand:
+    own, name = " --user" if platform is Platform.SYSTEMD_USER else "", systemd.name(verb)
+    hint = f"its log says why: journalctl{own} -u {name} -n 20; correct that and run the same command again"
+    return ServiceCommand((*_systemctl(platform), "restart", name), hint=hint)
 
 
 def _systemctl(platform: Platform) -> tuple[str, ...]:
