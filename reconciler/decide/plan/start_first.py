@@ -13,7 +13,7 @@ from reconciler.decide.drift.facts import aliases_missing
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff
 from reconciler.decide.plan.orders import NO_MEMORY, alone, drain_of, found_by_labels, update_of
-from reconciler.decide.slots import Pairing, Slot
+from reconciler.decide.slots import STANDBY, Pairing, Slot
 from reconciler.model.desired import Condition, Service, ServiceKey, Update
 from reconciler.model.documents import START_FIRST
 from reconciler.model.observed import Container
@@ -75,6 +75,7 @@ class StartFirst:
             self._builder.note_start_first(service)
         self._do.stop_holders(service)
         serving = len(pairing.slots) - len(todo)
+        self._stop_left_over(service, update, olds, serving if todo else 0, len(pairing.slots))
         for number, group in enumerate(groups(todo, update.parallelism)):
             self._start(service, group, update.delay if number else 0.0)
             self._take_over(service, group)
@@ -83,6 +84,18 @@ class StartFirst:
             drained = self._exchange_names(service, update, group, replaced)
             self._stop(service, update, replaced, "replaced", drained=drained)
         self._stop(service, update, olds, "too many")
+
+    def _stop_left_over(
+        self, service: Service, update: Update, olds: list[Container], serving: int, wanted: int
+    ) -> None:
+        """If an agent was killed before it stopped what was replaced, more would run than `parallelism` allows."""
+        number = min(serving, len(olds) + serving - wanted)
+        if number > 0:
+            self._await_proof(service)
+            left_over = sorted(olds, key=lambda item: not item.name.endswith(STANDBY))[:number]
+            self._stop(service, update, left_over, "replaced")
+            for item in left_over:
+                olds.remove(item)
 
     def unfinished(self, service: Service, slot: Slot) -> bool:
         """Whether the slot's container runs and has not taken over yet."""
@@ -129,6 +142,9 @@ class StartFirst:
             self._builder.restarted_only = False
             self._builder.begun.add(key)
             self._builder.touched.add(service.key)
+        self._await_proof(service)
+
+    def _await_proof(self, service: Service) -> None:
         condition = Condition.HEALTHY if service.healthcheck else Condition.STARTED
         self._builder.wait(service, condition, "proves itself")
 
