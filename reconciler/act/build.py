@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ from reconciler.act.build_memory import held_to
 from reconciler.effects import Effects
 from reconciler.engine import UNIX, disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
-from reconciler.formats.create_file import escaped
+from reconciler.formats.create_file import written
 from reconciler.formats.quantities import shown
 from reconciler.materialise import make_folders, materialise
 from reconciler.model.files import SYMLINK, Entry, Files, below
@@ -136,7 +135,7 @@ class ImageBuilder:
                 completed = run(
                     [*argv, "-f", "-", "build", "--", want.service],
                     env={**self._environment, **own},
-                    stdin=json.dumps(escaped(project)).encode(),
+                    stdin=written(project),
                     timeout=self._bounds.time,
                     reason=Reason.BUILD_FAILED,
                     heard=self._heard,

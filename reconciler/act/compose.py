@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from reconciler.act.refusals import MAKE_IT, absent_path
 from reconciler.effects import Effects
 from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
-from reconciler.formats.create_file import UNREAD, create_file, escaped
+from reconciler.formats.create_file import UNREAD, create_file, written
 from reconciler.formats.freeze import check_whole
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Stack
@@ -63,7 +62,7 @@ class ComposeCreator:
         """
         project = create_file(creations, self._keys(stack))
         check_whole(project)
-        document = json.dumps(escaped(project)).encode()
+        document = written(project)
         self._effects.point(f"create {stack.name}: {', '.join(item.service.name for item in creations)}")
         completed = run(
             arguments(self._compose, stack.name, creations, existing),
@@ -133,12 +132,12 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
         )
     if absent := absent_path(message):
         return Transient(Reason.FILE_MISSING, f"{absent} is not there, and {stack} mounts it", MAKE_IT)
-    failure = Failure(
-        Reason.ENGINE_REFUSED,
-        f"the engine refuses to create it: {message.removeprefix('Error response from daemon: ')}",
-        stack,
-        _service_in(lines, stack, services),
+    service = _service_in(lines, stack, services)
+    what = (
+        f"{stack}/{service}: the engine refuses to create it" if service else f"{stack}: the engine refuses a container"
     )
+    text = f"{what}: {message.removeprefix('Error response from daemon: ')}"
+    failure = Failure(Reason.ENGINE_REFUSED, text, stack, service)
     return RolloutFailed(failure, "Correct the service in its Compose file; nothing that runs was touched.")
 
 

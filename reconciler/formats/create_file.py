@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.formats.compose_names import NAMESPACES
 from reconciler.formats.readable import readable
 from reconciler.model.creation import Creation
+
+_PAIR = re.compile(r"\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+"""A pair of surrogates in JSON; or a backslash in a text, so that what follows it is not taken for one."""
 
 UNREAD = "this is a defect of reconciler: report it; until then write the value in another form; nothing is quarantined"
 
@@ -31,6 +36,18 @@ def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[
         "networks": owned | _external(networks - keys.keys()),
         "volumes": _external(volumes),
     }
+
+
+def written(project: Mapping[str, Any]) -> bytes:
+    """The bytes that Compose reads as this project. It reads JSON as YAML, which has no pairs of surrogates: characters
+    beyond 16 bits (emoji) are written in YAML's own form."""
+    return _PAIR.sub(_in_yaml, json.dumps(escaped(project))).encode()
+
+
+def _in_yaml(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return found[0]
+    return f"\\U{0x10000 + ((int(found[1], 16) - 0xD800) << 10) + (int(found[2], 16) - 0xDC00):08x}"
 
 
 def escaped(value: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.errors import Transient
-from reconciler.formats.create_file import differences, escaped
+from reconciler.formats.create_file import differences, written
 from reconciler.model.outcome import Reason
 from reconciler.model.rendered import NO_HOME
 from reconciler.observe.binary import compose_version
@@ -45,7 +45,7 @@ class ReadBack:
         done = run(
             [self._compose, "-p", stack, "--project-directory", "/", "--env-file", "/dev/null", "-f", "-",
              "config", "--format", "json"],
-            env=_ENVIRONMENT, stdin=json.dumps(escaped(project)).encode(), timeout=TIMEOUT,
+            env=_ENVIRONMENT, stdin=written(project), timeout=TIMEOUT,
         )  # fmt: skip
         said = done.stderr.decode(errors="replace").strip().splitlines()
         if done.returncode < 0:

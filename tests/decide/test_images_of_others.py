@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,16 @@ def test_what_is_in_the_way(asked: ImageWant, there: StoredImage, named: str | N
     found = in_the_way([asked], [there], ["shop"])
     assert [item.rule for item in found] == ["foreign-image"] * (named is not None)
     assert all(named and named in item.message and "tried again by itself" in item.hint for item in found)
+
+
+@pytest.mark.parametrize(
+    ("platform", "policy", "key"),
+    [("linux/arm64", None, "platform"), ("linux/arm64", "always", "pull_policy"), (None, "daily", "pull_policy")],
+)
+def test_a_pull_names_the_key_that_causes_it(platform: str | None, policy: str | None, key: str) -> None:
+    asked = replace(want("tool:1"), platform=platform, pull_policy=policy)
+    (found,) = in_the_way([asked], [THEIRS], ["shop"])
+    assert found.hint.startswith(f"drop {key} to run the image that is there")
 
 
 def test_what_an_engine_lists() -> None:

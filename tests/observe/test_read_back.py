@@ -50,6 +50,17 @@ def test_what_is_read_as_it_is_written_is_no_fault(compose_binary: Path) -> None
     assert ReadBack(str(compose_binary))("shop", project(**GOOD)) == ("", ())
 
 
+def test_every_character_is_read_as_it_is_written(compose_binary: Path) -> None:
+    """JSON writes those beyond 16 bits as pairs that YAML does not know."""
+    texts = {
+        "EMOJI": "\U0001f680 \U0010ffff", "SLASHES": "\\ud83d\\ude80 \\\\ud83d",
+        "LINES": "a\u2028b\u0085c\r\n\td", "BOM": "\ufeffx",
+        "QUOTED": "a \"b\" 'c' # d: ${e}", "NUMBER": "010", "WORD": "yes", "BLANK": " x ",
+    }  # fmt: skip
+    written = project(environment=texts, labels={"\U0001f680": "\U0001f680$"}, command=["echo", "\U0001f680"])
+    assert ReadBack(str(compose_binary))("shop", written) == ("", ())
+
+
 def test_what_compose_refuses_is_told_in_its_words(compose_binary: Path) -> None:
     refused, differing = ReadBack(str(compose_binary))("shop", project(memswap_limit="-1"))
     assert "memswap_limit" in refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from reconciler.decide.lower.pull_policy import longest_age
 from reconciler.model.images import ImageWant, familiar
 from reconciler.model.outcome import Reason, Violation
 from reconciler.model.stock import StoredImage
@@ -34,10 +35,11 @@ def _of(
     place = f"{want.stack}/{want.service}"
     if want.build is None:
         if familiar(want.ref) in made:
+            key = "platform" if want.platform and longest_age(want.pull_policy) is None else "pull_policy"
             yield (
                 f"{place} would pull {want.ref}, but an image that was made on this machine has that name and would "
                 f"lose it",
-                f"drop pull_policy to run the image that is there, or give that one another name (docker tag "
+                f"drop {key} to run the image that is there, or give that one another name (docker tag "
                 f"{want.ref} NAME; docker rmi {want.ref}); it is tried again by itself",
             )
         return
