@@ -20,10 +20,10 @@ from tests.hooks.tool import git
 
 
 def run(pairs: int) -> Iterator[Bar]:
-    for hooks, name in ((False, "push"), (True, "push with hooks")):
+    for hooks, name in ((False, "push"), (True, "hooks: push")):
         seen, stepped = _measured(pairs, hooks)
-        yield Bar(f"{name}, to the record of the head", "s", median(seen), None, 0.15)
-        yield Bar(f"{name}, to the first step", "s", median(stepped))
+        yield Bar(f"{name} to the record of the head", "s", median(seen), None, 0.15)
+        yield Bar(f"{name} to the first step", "s", median(stepped))
 
 
 def _measured(pairs: int, hooks: bool) -> tuple[list[float], list[float]]:
