@@ -121,13 +121,20 @@ class HealthGate:
             self._wait(lambda now: None if down() else 0.0, down)
 
     def pause(self, seconds: float, service: ServiceKey) -> None:
-        """Watch all containers for `seconds`, and then until all judged containers of the service are good."""
+        """Watch all containers for `seconds`, and until all judged containers of the service have been good for so long
+        without a break: one that ends again and again is good for a moment after each start."""
         until = self._clock.monotonic() + seconds
 
-        def bad() -> list[Track]:
-            return [t for t in self._tracks.values() if t.service.key == service and t.good_since is None]
+        def own() -> list[Track]:
+            return [track for track in self._tracks.values() if track.service.key == service]
 
-        self._wait(lambda now: max(0.0, until - now) or (None if bad() else 0.0), bad)
+        def left(now: float) -> float | None:
+            if any(track.good_since is None for track in own()):
+                return None
+            since = max((track.good_since or 0.0 for track in own()), default=0.0)
+            return max(0.0, until - now, since + seconds - now)
+
+        self._wait(left, lambda: [track for track in own() if track.good_since is None])
 
     def prove(self, service: ServiceKey, seconds: float) -> None:
         """Wait until all judged containers of the service have been good for `seconds` without a break."""

@@ -137,6 +137,19 @@ def test_a_candidate_that_fails_during_the_drain_stops_nothing() -> None:
     assert f"stop {before[:12]}" not in life.machine.trace
 
 
+@pytest.mark.parametrize("parallelism", [0, 1])
+def test_without_a_health_check_a_candidate_that_ends_again_and_again_stops_nothing(parallelism: int) -> None:
+    life = Life()
+    life.push(web=web("1", replicas=3, health=False))
+    life.turn()
+    life.machine.count(WEB)
+    life.behave("web:2", crashing(0.3))
+    life.push(web=web("2", {"parallelism": parallelism}, replicas=3, health=False))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.fewest[WEB] == 3
+    assert life.running() == {f"shop-web-{n}": "web:1" for n in (1, 2, 3)}
+
+
 def test_without_networks_nobody_has_to_notice() -> None:
     life = Life()
     alone = {"networks": None, "network_mode": "none"}
