@@ -97,11 +97,11 @@ def commit(places: Places, have: Have, wanted: Wanted) -> Change:
     pushed = (
         f'umask 027; {"" if bare else make}cd "$1/home"; git add -A; '
         f'{{ echo "{SUBJECT}"; echo; cat "$1/told"; }} >"$1/message"; git {own} commit -q -F "$1/message"; '
-        f"git push -q -o reconciler.no-wait {target} HEAD:refs/heads/{places.branch}"
+        f"git push -q {'-o reconciler.no-wait ' if bare else ''}{target} HEAD:refs/heads/{places.branch}"
     )
     as_account = f"HOME={places.home} runuser -u {account} --"
     script = (
-        f"umask 077; cd /; {'' if bare else folder}! {has} >/dev/null 2>&1 || exit 0; "
+        f"umask 022; cd /; {'' if bare else folder}umask 077; ! {has} >/dev/null 2>&1 || exit 0; "
         f"rm -rf {_DRAFT}.*; d=$(mktemp -d {_DRAFT}.XXXXXX); trap 'rm -rf \"$d\"' EXIT; "
         f'chown {account}: "$d"; {as_account} git init -q -b {places.branch} "$d/home"; '
         f'NO_COLOR=1 {verb} init "$d/home" --running --user {account} >"$d/told" 2>&1 || '

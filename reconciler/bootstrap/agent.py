@@ -205,7 +205,7 @@ def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iter
     yield Change(
         "safe-directory",
         f"Let git on this machine trust {path}, whoever pushes",
-        arguments={"commands": [f"git config --system --add safe.directory {path}"]},
+        arguments={"commands": [f"umask 022; git config --system --add safe.directory {path}"]},
         needed=not have.safe,
     )
     text = shlex.quote(first_document(wanted.name, memory))

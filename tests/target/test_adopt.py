@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import docker
 import pytest
@@ -31,8 +32,8 @@ TOOLS = f"services: {{tool: {{image: {BASE}, command: [sleep, infinity], init: t
 LIVES = "docker ps -q | xargs docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' | sort"
 
 
-@pytest.fixture(scope="module")
-def laptop(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+@contextmanager
+def running(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
     """The owner of a machine with a project in a closed home folder, another one elsewhere, and a container alone."""
     image(engine, tmp_path_factory.mktemp("target"))
     machine = Target(engine, IMAGE)
@@ -55,6 +56,12 @@ def laptop(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -
             yield made
     finally:
         machine.close()
+
+
+@pytest.fixture(scope="module")
+def laptop(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+    with running(engine, tmp_path_factory) as made:
+        yield made
 
 
 def test_what_runs_becomes_the_first_commit_and_nothing_restarts(laptop: Owner) -> None:
@@ -92,3 +99,23 @@ def test_the_owner_changes_an_adopted_service_and_its_data_stays(laptop: Owner) 
     assert [line.split()[0] for line in before if line not in after] == ["/shop-web-1"]
     assert laptop.machine.run("docker exec shop-web-1 sh -c 'cat /data/log; echo $MODE'") == "started\nstarted\nwild"
     assert laptop.machine.run("cat /home/me/shop/data/log") == "started\nstarted"
+
+
+def test_what_would_restart_is_refused_and_a_remote_repository_gets_a_commit_to_fetch(
+    engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with running(engine, tmp_path_factory) as made:
+        before = made.machine.run(LIVES)
+        made.machine.run("echo two >>/home/me/shop/conf/a.conf")
+        command = (*COMMAND, "--repository", "https://forge.invalid/me/home.git")
+        [refused] = [item for item in made.document(*command, code=1)["checks"] if item["ok"] is False]
+        assert refused["name"] == "adopt"
+        assert "shop/web would be replaced: mounts: /etc/conf differs" in refused["said"]
+        assert made.machine.run(LIVES) == before
+        made.machine.run("echo one >/home/me/shop/conf/a.conf; touch -d '1 hour ago' /home/me/shop/conf/a.conf")
+        found = {item["name"]: item["ok"] for item in made.document(*command, code=1)["checks"]}
+        assert (found["adopt"], found["branch"], found["turn"]) == (True, False, False)
+        assert made.machine.run(LIVES) == before
+        assert made.document(*command, code=1)["changes"] == []
+        made.git("clone", "-q", "-b", "main", "me@target:/srv/git/adopted.git", "home")
+        assert (made.folder / "home/desired-state/mini.yaml").exists()
