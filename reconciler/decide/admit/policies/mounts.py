@@ -129,9 +129,7 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     host = {} if grant is None or grant.host == grant.path else {"host": real}
     finding = service.finding("absolute-bind", place, what + via, value=path)
     own = any(meets(real, mine) for mine in permissions.own)
-    stays, corrected = own and not read_only, shown.startswith(f"{NO_HOME}/")
-    bind: Json = {"path": path, **host, "read_only": read_only}
-    yield replace(finding, root=root, stays=stays, bind=bind, corrected=corrected)
+    yield replace(finding, root=root, stays=own and not read_only, bind={"path": path, **host, "read_only": read_only})
 
 
 def _only_read(mount: Json) -> bool:
