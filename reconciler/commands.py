@@ -555,7 +555,7 @@ VERBS = (
             Option(
                 "--harden",
                 "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none; without it "
-                "all parts, as root all except ssh",
+                "all parts, as root all except ssh, on a Mac none",
                 "PARTS",
                 more={"type": _parts},
             ),

@@ -21,7 +21,7 @@ from reconciler.decide.service.files import (
     start_commands,
     stop_commands,
 )
-from reconciler.model.service import AGENT, BESIDE, ENGINE_READ, MONITOR, Platform, Service, ServiceCommand
+from reconciler.model.service import AGENT, BESIDE, ENGINE_READ, MONITOR, UPGRADE, Platform, Service, ServiceCommand
 from tests.golden import CASES, matches
 
 PLAIN = Service(
@@ -73,7 +73,8 @@ BESIDE_IT = {
 
 
 def unit(service: Service, platform: Platform = Platform.SYSTEMD, verb: str = AGENT) -> str:
-    (file,) = [item for item in service_files(platform, service) if item.verb == verb]
+    found = [item for item in service_files(platform, service) if item.verb == verb and item.path.endswith("service")]
+    (file,) = found
     return file.data.decode()
 
 
@@ -100,6 +101,7 @@ def test_files_beside_the_agent_are_as_written(name: str) -> None:
     [
         *((name, AGENT) for name in ("root", "other-account", "user")),
         *((name, verb) for name in ("beside", "beside-user") for verb in BESIDE),
+        ("self-update", UPGRADE),
     ],
 )
 def test_systemd_itself_finds_the_unit_well_closed(name: str, verb: str, tmp_path: Path) -> None:

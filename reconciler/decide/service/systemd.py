@@ -6,7 +6,7 @@ They restrict the programs as far as their work allows. docs/service.md lists wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from posixpath import join
+from posixpath import dirname, join
 
 from reconciler.model.service import AGENT, ENGINE_READ, MONITOR, UPGRADE, Service
 
@@ -17,6 +17,8 @@ ENVIRONMENT_FILE = "/etc/reconciler/environment"
 
 OTHER_ACCOUNT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 """Root needs them to write notes into the repository of another account, as that account."""
+BECOMES_AGENT = ("CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+"""`upgrade` needs them to start the checks as the agent's account, and to end them."""
 ANY_OWNER = ("CAP_DAC_READ_SEARCH",)
 """Root needs it to read data folders that containers have given to users of their own."""
 
@@ -100,8 +102,7 @@ def timer(service: Service, own: bool) -> tuple[tuple[str, bytes], tuple[str, by
         *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(service.environment.items())),
         *([] if own else [f"EnvironmentFile=-{ENVIRONMENT_FILE}"]),
         "",
-        _UPGRADE,
-        *([] if own else _UPGRADE_AS_ROOT),  # the service manager of one account cannot do these
+        *([_SYSTEM_CALLS, _families(AGENT)] if own else _upgrade_closed(service)),
     ]
     service_text = f"[Unit]\nDescription={_DESCRIPTIONS[UPGRADE]}\nAfter=reconciler.service"
     timer_text = f"[Unit]\nDescription={_DESCRIPTIONS[UPGRADE]}, every ten minutes"
@@ -114,13 +115,18 @@ def timer(service: Service, own: bool) -> tuple[tuple[str, bytes], tuple[str, by
     )
 
 
-_UPGRADE = """\
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native"""
-_UPGRADE_AS_ROOT = ("ProtectClock=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes")
+def _upgrade_closed(service: Service) -> Iterator[str]:
+    """It writes what the agent writes, because it runs the agent's checks, and the folder of the versions."""
+    yield _SYSTEM_CALLS
+    yield _families(AGENT)
+    others = OTHER_ACCOUNT if service.foreign and service.user == "root" else BECOMES_AGENT
+    yield f"CapabilityBoundingSet={' '.join(sorted({*ANY_OWNER, *others}))}"
+    yield _MACHINE
+    yield "ProcSubset=pid"
+    yield "ProtectControlGroups=yes"
+    yield f"PrivateTmp={'no' if _in_tmp(service) else 'yes'}"
+    versions = dirname(dirname(dirname(service.program[0])))
+    yield f"ReadWritePaths={_paths([service.state, versions, *service.writable])}"
 
 
 def _command(words: Sequence[str]) -> str:
