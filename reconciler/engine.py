@@ -37,6 +37,8 @@ TIMEOUT = 30
 PIECE = 64 << 10
 """Bytes of an answer that are read at a time."""
 
+CUT_OFF = "the answer was cut off"
+
 LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
 TROUBLE = re.compile(
@@ -230,9 +232,61 @@ def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socke
             forget_versions()  # the engine has ended, most likely: the next one may be newer
 
 
+@contextmanager
+def plain_stream(host: str, target: str, patience: float | None) -> Iterator[Stream]:
+    """A GET request to the engine at this unix socket, for an answer that is a stream. The client's library takes three
+    times as long for a long log, because the engine sends each line by itself.
+
+    `patience`: seconds for each piece; None: no bound. OSError if the engine does not answer, or its answer is cut off.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(host.removeprefix(UNIX))
+        asked = f"GET /v{api_version(host)}/{target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
+        connection.sendall(asked.encode())
+        connection.settimeout(patience)
+        held, ended = b"", -1
+        while ended < 0:
+            piece = connection.recv(PIECE)
+            if not piece:
+                raise ConnectionError(CUT_OFF)
+            held += piece
+            ended = held.find(b"\r\n\r\n")
+        status, head = _head(held[:ended])
+        yield connection, status, head, _chunks(connection, held[ended + 4 :])
+
+
+def _chunks(connection: socket.socket, begun: bytes) -> Iterator[bytes]:
+    """The chunks of a body (RFC 9112, 7.1); those that arrive together are one piece. ConnectionError if the last one
+    does not come."""
+    held = bytearray(begun)
+    while True:
+        found: list[bytearray] = []
+        at, end = 0, held.find(b"\r\n")
+        while end >= 0:
+            size = int(held[at:end].partition(b";")[0], 16)
+            begin, at_next = end + 2, end + 4 + size
+            if len(held) < at_next:
+                break
+            if size == 0:
+                yield b"".join(found)
+                return
+            found.append(held[begin : begin + size])
+            at, end = at_next, held.find(b"\r\n", at_next)
+        del held[:at]
+        yield b"".join(found)
+        piece = connection.recv(PIECE)
+        if not piece:
+            raise ConnectionError(CUT_OFF)
+        held += piece
+
+
 Head = Mapping[str, str]
 Ask = Callable[[str], tuple[int, Head, bytes]]
 """Path and query of a GET request → status, head (names in lower case) and body."""
+
+Stream = tuple[socket.socket, int, Head, Iterator[bytes]]
+"""An answer's connection, status, head, and body in pieces."""
 
 
 @contextmanager
@@ -265,14 +319,20 @@ def _get(path: str, target: str) -> tuple[int, Head, bytes]:
         while piece := connection.recv(PIECE):
             pieces.append(piece)
     text, ended, body = b"".join(pieces).partition(b"\r\n\r\n")
+    status, head = _head(text)
+    size = head.get("content-length")
+    if not ended or not status or (size is not None and len(body) != int(size)):
+        raise ConnectionError(CUT_OFF)
+    return status, head, body
+
+
+def _head(text: bytes) -> tuple[int, Head]:
+    """Status and head of an answer. 0: it has no status."""
     first, *lines = text.decode("latin-1").split("\r\n")
     status = first.split(" ", 2)[1:2]
     fields = (line.partition(":") for line in lines)
     head = {name.lower(): value.strip() for name, _, value in fields}
-    size = head.get("content-length")
-    if not ended or not status or not status[0].isdigit() or (size is not None and len(body) != int(size)):
-        raise ConnectionError("the answer was cut off")
-    return int(status[0]), head, body
+    return int(status[0]) if status and status[0].isdigit() else 0, head
 
 
 def _told(status: int, head: Head, body: bytes) -> Mapping[str, Any]:

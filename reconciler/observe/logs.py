@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import docker
 from docker.types import CancellableStream
 
-from reconciler.engine import TIMEOUT, engine_calls
+from reconciler.engine import TIMEOUT, UNIX, engine_calls, plain_stream
 from reconciler.log import logger
 from reconciler.model.logs import NANOSECONDS, LogLine, nanoseconds
 from reconciler.model.observed import Container
@@ -31,7 +34,8 @@ class ContainerLog:
 
     `since`, `until`: times as in `LogLine`, both included; '' for no bound. `tail`: number of newest lines.
     `follow`: go on until the container ends. Away when the engine does not answer. A container that is gone, or whose
-    log driver cannot be read, has no lines.
+    log driver cannot be read, has no lines. `address`: the engine's; a unix socket is read without the client's
+    library.
     """
 
     def __init__(
@@ -43,8 +47,9 @@ class ContainerLog:
         until: str = "",
         tail: int | None = None,
         follow: bool = False,
+        address: str = "",
     ) -> None:
-        self._client, self._container, self._follow = client, container, follow
+        self._client, self._container, self._follow, self._address = client, container, follow, address
         self._query: dict[str, Any] = {
             "stdout": 1,
             "stderr": 1,
@@ -55,11 +60,20 @@ class ContainerLog:
         self._query |= {"until": _seconds(until)} if until else {}
         self._query |= {"follow": 1} if follow else {}
         self._response: Any = None
+        self._connection: socket.socket | None = None
         self._closed = False
 
     def __iter__(self) -> Iterator[LogLine]:
         item = self._container
         with engine_calls(f"read the log of {item.name}"):
+            if self._address.startswith(UNIX):
+                target = f"containers/{item.id}/logs?{urlencode(self._query)}"
+                patience = None if self._follow else TIMEOUT
+                with plain_stream(self._address, target, patience) as (connection, status, head, pieces):
+                    if status == 200 and head.get("transfer-encoding") == "chunked":
+                        self._connection = connection
+                        yield from self._lines(head.get("content-type", ""), self._until_closed(pieces))
+                        return
             url = f"{self._client.base_url}/v{self._client.api_version}/containers/{item.id}/logs"
             timeout = (TIMEOUT, None if self._follow else TIMEOUT)
             with self._client.get(url, params=self._query, stream=True, timeout=timeout) as response:
@@ -68,21 +82,27 @@ class ContainerLog:
                         logger.warning("no log of {}: {}", item.name, response.text.strip()[:200])
                     return
                 self._response = response
-                framed = "multiplexed" in response.headers.get("Content-Type", "")
-                pieces = self._pieces(response)
-                for time, stream, line in lines(framed_pieces(pieces) if framed else plain_pieces(pieces)):
-                    yield LogLine(time, item.stack, item.service, item.id, stream, line)
+                pieces = self._until_closed(response.iter_content(PIECE))
+                yield from self._lines(response.headers.get("Content-Type", ""), pieces)
+
+    def _lines(self, content_type: str, pieces: Iterator[bytes]) -> Iterator[LogLine]:
+        item, framed = self._container, "multiplexed" in content_type
+        for time, stream, line in lines(framed_pieces(pieces) if framed else plain_pieces(pieces)):
+            yield LogLine(time, item.stack, item.service, item.id, stream, line)
 
     def close(self) -> None:
         self._closed = True
         if self._response is not None:
             CancellableStream(iter(()), self._response).close()
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
 
-    def _pieces(self, response: Any) -> Iterator[bytes]:
-        """The bytes of the answer. After `close` any error only means the end, because each layer raises a different
+    def _until_closed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces of the answer. After `close` any error only means the end, because each layer raises a different
         one."""
         try:
-            yield from response.iter_content(PIECE)
+            yield from pieces
         except Exception:
             if not self._closed:
                 raise

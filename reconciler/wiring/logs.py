@@ -30,7 +30,7 @@ def logs_of(parts: Reading, redactor: Redactor) -> Logs:
     def containers() -> tuple[Container, ...]:
         return parts.status.containers(shown)
 
-    open_log = partial(ContainerLog, parts.client)
+    open_log = partial(ContainerLog, parts.client, address=parts.engine)
     return Logs(containers, frozenset(known), open_log, LogArchive(parts.state / FOLDER), redactor.clean_lines)
 
 
@@ -39,7 +39,7 @@ def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
     from reconciler.observe.logs import ContainerLog
 
     def read(container: Container, lines: int) -> Iterator[LogLine]:
-        return masked(ContainerLog(parts.client, container, tail=lines), redactor.clean_lines)
+        return masked(ContainerLog(parts.client, container, tail=lines, address=parts.engine), redactor.clean_lines)
 
     return LogKeeper(_inspect(parts), read, LogArchive(parts.state / FOLDER, partial(_bounds, parts)))
 
