@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
-import termios
 import time
 from collections.abc import Iterator
 
@@ -19,67 +14,17 @@ import pytest
 from reconciler.dashboard.screens import READING
 from tests.e2e.host import Host, eventually
 from tests.e2e.services import living, service
+from tests.e2e.terminal import Terminal, on_terminal
 
 CANARY = "canary-0815-secret"
 HOSTILE = "\x1b]0;taken\x07\x1b[2J[red]log-line[/]"
 
 
-class Terminal:
-    """A program on a terminal with 80 columns and 24 lines. `seen`: all bytes that it has written."""
-
-    def __init__(self, pid: int, number: int) -> None:
-        self.pid, self._number, self.seen = pid, number, b""
-
-    def read(self, seconds: float = 0.1) -> str:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if select.select([self._number], [], [], left)[0]:
-                try:
-                    self.seen += os.read(self._number, 65536)
-                except OSError:  # the program has ended
-                    break
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.seen.decode(errors="replace"))
-
-    def wait_for(self, text: str, seconds: float = 30) -> None:
-        until = time.monotonic() + seconds
-        while text not in self.read():
-            assert time.monotonic() < until, self.read()
-
-    def press(self, keys: bytes) -> None:
-        self.seen = b""
-        os.write(self._number, keys)
-
-    def end(self) -> int:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = 0
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError("it does not end")
-
-    def close(self) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self._number)
-
-
 @contextlib.contextmanager
 def shown(host: Host, **environment: str) -> Iterator[Terminal]:
     command = [word for word in host.command("dashboard") if word not in ("--output", "json")]
-    variables = host.environment(TERM="xterm-256color", **environment)
-    pid, number = pty.fork()
-    if pid == 0:
-        os.chdir(host.folder)
-        os.execve(command[0], command, variables)
-    fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    terminal = Terminal(pid, number)
-    try:
+    with on_terminal(command, host.environment(TERM="xterm-256color", **environment), host.folder) as terminal:
         yield terminal
-    finally:
-        terminal.close()
 
 
 def test_dashboard_shows_the_machine_and_changes_nothing_without_a_yes(host: Host) -> None:
