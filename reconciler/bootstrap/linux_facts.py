@@ -31,7 +31,7 @@ if command -v apt-get >/dev/null; then say apt yes; fi
 say memory "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 say swap "$(awk '$1 == "SwapTotal:" { print $2 }' /proc/meminfo)"
 say overcommit "$(cat /proc/sys/vm/overcommit_memory 2>/dev/null)"
-for folder in /opt /var/lib /srv ${data_root:+"$(dirname "$data_root")"}; do
+for folder in /opt /var/lib /srv "$versions" "$state" ${data_root:+"$(dirname "$data_root")"}; do
     say free "$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')"
 done
 apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
