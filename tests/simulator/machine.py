@@ -11,22 +11,36 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 from hypothesis.stateful import rule as plain_rule
 
-from tests.simulator import tampering, wishes
+from tests.simulator import rolling, tampering, wishes
 from tests.simulator.wishes import Flaw, Push, Wish
-from tests.simulator.world import World
+from tests.simulator.world import UNENDED, World
 
 SETTINGS = settings(
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-SERVICES = ("db", "cache", "job", "web", "side", "admin", wishes.NEIGHBOUR)
+SERVICES = ("db", "cache", "job", "web", "side", "front", "admin", wishes.NEIGHBOUR)
 ACTIONS = ("CreateContainer", "StopContainer", "StartContainer", "WaitHealthy", "UpdateContainer", "RemoveContainer")
 SWITCHING = ("StopContainer", "StartContainer")
 VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
 TAMPERINGS = st.sampled_from(sorted(tampering.ALL))
 OTHERS = ("process with port", "container with port", "container with name", "guest", "guest with address")
 ORDERS = st.sampled_from(["", "stop-first", "start-first", "start-first"])
+DRAINS = st.sampled_from(["", "", "0s", "7s"])
+NUMBERS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+ROLLS = st.builds(
+    rolling.Roll,
+    st.sampled_from([*rolling.ALONE, *rolling.ALONE, wishes.DEPENDENT]),
+    st.just((1, 1)) | NUMBERS | NUMBERS,
+    st.sampled_from([1, 1, 2, 0]),
+    DRAINS,
+    st.permutations(wishes.GOOD_VERSIONS).map(lambda versions: (versions[0], versions[1])),
+    st.sampled_from(["nothing", "nothing", "itself", "a dependent"]),
+    st.sampled_from([False, False, True]),
+)
+KILLS = st.lists(st.integers(1, 40), max_size=UNENDED)
+"""Effects at which one agent after the other is killed."""
 FLAWS = st.sampled_from([Flaw.NONE] * 12 + list(Flaw)[1:])
 
 
@@ -42,12 +56,12 @@ def pushes(draw: st.DrawFn, good: bool = False) -> Push:
     made = []
     for name in sorted(chosen):
         alone = "side" in chosen or any(name in given for given in (ports, addresses, volumes))
-        replicas = draw(st.integers(1, 3)) if name in ("cache", "web") and not alone else 1
+        replicas = draw(st.integers(1, 3)) if name in ("cache", "front", "web") and not alone else 1
         version = draw(st.sampled_from(wishes.GOOD_VERSIONS) if good else VERSIONS)
         memory = draw(st.sampled_from([64, 64, 96]))
         held = ports.get(name, 0), addresses.get(name, 0), volumes.get(name, "")
         order = draw(ORDERS), draw(st.sampled_from([1, 1, 2, 0])), draw(st.sampled_from([False, False, True]))
-        made.append(Wish(name, version, replicas, memory, *held, *order))
+        made.append(Wish(name, version, replicas, memory, *held, *order, draw(DRAINS)))
     return Push(tuple(made), draw(st.sampled_from([False, False, False, True])), Flaw.NONE if good else draw(FLAWS))
 
 
@@ -144,6 +158,12 @@ class Simulator(RuleBasedStateMachine):
         self.world.push(wishes.changed(self.world.newest(), "replicas", ()))
         self.world.turn_that_is_cut_off(cut)
         self.world.turn()
+
+    @rule(rolls=st.lists(st.tuples(ROLLS, KILLS), min_size=1, max_size=3))
+    def roll(self, rolls: list[tuple[rolling.Roll, list[int]]]) -> None:
+        """Services are replaced that have to serve all the time."""
+        for roll, kills in rolls:
+            self.world.roll(roll, kills)
 
     @rule(order=st.permutations(wishes.HOLDERS), turns=st.integers(1, 2))
     def rename_volumes(self, order: list[str], turns: int) -> None:

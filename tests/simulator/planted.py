@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Bug:
     """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug.
 
-    `asks`: it is one of `plan`, which is asked before every turn. `tells`: it is one of the deliveries.
+    `asks`: it is one of `plan`, which is asked before every turn. `tells`: it is one of the deliveries. `lives`: so
+    many find it; 0: it may take longer.
     """
 
     name: str
@@ -25,7 +26,11 @@ class Bug:
     wrong: str
     asks: bool = False
     tells: bool = False
+    lives: int = 0
 
+
+FEW = 300
+"""Lives that find any bug of an order."""
 
 BUGS = (
     Bug(
@@ -53,10 +58,54 @@ BUGS = (
         '            for item in self.pairings[key].extras[1:]:\n                self._remove(item, "replaced")',
     ),
     Bug(
-        "an old container stops before its successor has the aliases",
+        "a successor never gets the aliases",
         "decide/plan/start_first.py",
         "if item is None or item.id in self._builder.begun or aliases_missing(endpoint, item):",
         "if item is not None and aliases_missing(endpoint, item):",
+        lives=FEW,
+    ),
+    Bug(
+        "an old container stops before its successor has the aliases",
+        "decide/plan/start_first.py",
+        "            self._take_over(service, group)\n            serving",
+        "            self._stop(service, update, partners(group, olds), TAKES_OVER)\n"
+        "            self._take_over(service, group)\n            serving",
+        lives=FEW,
+    ),
+    Bug(
+        "a rollback stops the failed container first",
+        "decide/plan/switching.py",
+        "            if self._rolls(service):\n                continue",
+        "            if self._rolls(service) and not self.start_first.keys:\n                continue",
+        lives=FEW,
+    ),
+    Bug(
+        "the memory of a second container is not counted",
+        "decide/plan/start_first.py",
+        "self._builder.memory.start(key, footprint.of_service(service),",
+        "self._builder.memory.start(key, 0,",
+        lives=FEW,
+    ),
+    Bug(
+        "a second container stays after the rollout",
+        "decide/plan/start_first.py",
+        '        self._stop(service, update, olds, "too many")',
+        '        self._stop(service, update, olds[1:], "too many")',
+        lives=FEW,
+    ),
+    Bug(
+        "more than `parallelism` are replaced at a time",
+        "decide/plan/start_first.py",
+        "    size = parallelism or max(1, len(slots))",
+        "    size = max(1, len(slots))",
+        lives=FEW,
+    ),
+    Bug(
+        "a trial goes on to the switch whatever becomes of it",
+        "loop/rollout.py",
+        "            self._prove(self._health_gate, step)",
+        "            pass",
+        lives=FEW,
     ),
     Bug(
         "restart policies are not set after the verdict",
@@ -203,7 +252,8 @@ def simulate_with(bug: Bug, folder: Path) -> subprocess.CompletedProcess[str]:
     for name in ("reconciler", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "reconciler" / bug.file).write_text(source(bug).replace(bug.right, bug.wrong))
-    command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000", "--no-shrink"]
+    command = [sys.executable, "-m", "tests.simulator.soak", "--no-shrink"]
+    command += ["--lives", str(bug.lives)] if bug.lives else ["--steps", "200000"]
     command += ["--plan"] if bug.asks else ["--report"] if bug.tells else []
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

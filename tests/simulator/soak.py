@@ -23,8 +23,10 @@ BATCH = 200
 """Lives made from one seed: few enough to play again in seconds."""
 
 
-def play(number: int, length: int, *, shrink: bool = True, kind: type[Simulator] = Simulator) -> int:
-    """Play the lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
+def play(
+    number: int, length: int, *, lives: int = BATCH, shrink: bool = True, kind: type[Simulator] = Simulator
+) -> int:
+    """Play so many lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
     `kind`: which rules they have."""
     steps = 0
 
@@ -35,7 +37,7 @@ def play(number: int, length: int, *, shrink: bool = True, kind: type[Simulator]
             steps += 1
             super().check_invariants(*args, **kwargs)
 
-    chosen = settings(SETTINGS, max_examples=BATCH, stateful_step_count=length)
+    chosen = settings(SETTINGS, max_examples=lives, stateful_step_count=length)
     run_state_machine_as_test(Counted, settings=chosen if shrink else settings(chosen, phases=[Phase.generate]))
     return steps
 
@@ -43,6 +45,7 @@ def play(number: int, length: int, *, shrink: bool = True, kind: type[Simulator]
 def main() -> int:
     parser = argparse.ArgumentParser(description="Random lives of a machine, for as many steps as you like.")
     parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--lives", type=int, help="so many lives of one seed, instead of --steps")
     parser.add_argument("--seed", type=int, default=1, help="of the first batch; the next batch takes the next number")
     parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
     parser.add_argument("--no-shrink", action="store_true", help="end at once with the life that ends badly, as it is")
@@ -54,13 +57,13 @@ def main() -> int:
     began, done = time.monotonic(), 0
     for number in count(asked.seed):
         try:
-            done += play(number, asked.length, shrink=not asked.no_shrink, kind=kind)
+            done += play(number, asked.length, lives=asked.lives or BATCH, shrink=not asked.no_shrink, kind=kind)
         except BaseException:
             sys.stderr.write(f"seed {number} has a life that ends badly: --seed {number} --length {asked.length}\n")
             raise
         sys.stdout.write(f"seed {number}: {done:,} steps, {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
-        if done >= asked.steps:
+        if asked.lives or done >= asked.steps:
             return 0
     return 0
 

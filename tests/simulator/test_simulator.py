@@ -12,7 +12,7 @@ from loguru import logger
 from tests.simulator import planted
 from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator, Unlimited
 
-LIVES, ASKING, REPORTING, UNLIMITED, LENGTH = 1000, 100, 40, 30, 10
+LIVES, ASKING, REPORTING, UNLIMITED, LENGTH = 850, 60, 40, 30, 10
 
 
 @pytest.mark.timeout(1200)

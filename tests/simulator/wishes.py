@@ -49,6 +49,8 @@ ALL = GOOD | BAD_WITH_PROBE | GOOD_JOBS | BAD_JOBS
 PROBED = ("db", "web", "reader")
 NEIGHBOUR = "reader"
 """The service of the second stack, blog."""
+DEPENDENT = "admin"
+"""It starts after others."""
 HOLDERS = ("admin", "cache", "db")
 """Services that may have what only one container can have."""
 SUBNET = "172.30.0.0/24"
@@ -62,8 +64,8 @@ OTHER_NAME = {"data": "more", "more": "data"}
 class Wish:
     """One service of a commit. `memory` in MiB. `port`: published; 0: none. `address`: the last byte of the one that it
     chooses in the network; 0: any. `volume`: what it writes, for itself alone; '': nothing. `order`: in which it is
-    replaced; '': the file says nothing. `parallelism`: how many at a time; 0: all. `trial`: it
-    is tried first."""
+    replaced; '': the file says nothing. `parallelism`: how many at a time; 0: all. `trial`: it is tried first. `drain`:
+    how long the old one serves beside the new one; '': the file says nothing."""
 
     name: str
     version: int
@@ -75,6 +77,7 @@ class Wish:
     order: str = ""
     parallelism: int = 1
     trial: bool = False
+    drain: str = ""
 
     @property
     def image(self) -> str:
@@ -93,11 +96,13 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True)
 class Push:
-    """What a commit wants. `internal`: the stack's network has this property."""
+    """What a commit wants. `internal`: the stack's network has this property. `budget`: MiB beside the reserve, all of
+    them for services; 0: as much as ever needed."""
 
     wishes: tuple[Wish, ...]
     internal: bool = False
     flaw: Flaw = Flaw.NONE
+    budget: int = 0
 
 
 def is_good(push: Push) -> bool:
@@ -117,7 +122,7 @@ def applied(push: Push) -> tuple[Wish, ...]:
 def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
     """A good commit after this one, in which something that only one can have changes hands, or the ground on which
     services stand. `order`: services among whom it goes round."""
-    there = {wish.name: _corrected(wish) for wish in push.wishes}
+    there = {wish.name: corrected(wish) for wish in push.wishes}
     internal = push.internal
     match thing:
         case "network":
@@ -139,12 +144,12 @@ def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
 
 def renamed(push: Push, ending: str) -> Push:
     """A good commit after this one, in which each volume has another key."""
-    there = map(_corrected, push.wishes)
+    there = map(corrected, push.wishes)
     new = (replace(wish, volume=f"{wish.volume.partition('-')[0]}{ending}") if wish.volume else wish for wish in there)
     return Push(tuple(new), push.internal)
 
 
-def _corrected(wish: Wish) -> Wish:
+def corrected(wish: Wish) -> Wish:
     return wish if wish.version in GOOD_VERSIONS else replace(wish, version=GOOD_VERSIONS[0])
 
 
@@ -211,8 +216,10 @@ def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
         more["network_mode"] = "service:web"
     after = {name: word for name, word in _conditions(wish.name).items() if name in wanted}
     made = service(wish.image, health=wish.name in PROBED, after=after, **more)
-    if wish.trial:
-        made["x-reconciler"] = {"trial": True}
+    settings: dict[str, Any] = {"trial": True} if wish.trial else {}
+    settings |= {"drain": wish.drain} if wish.drain else {}
+    if settings:
+        made["x-reconciler"] = settings
     if wish.name == "side":
         del made["networks"]
     return made
@@ -234,4 +241,4 @@ def _conditions(name: str) -> dict[str, str]:
         return {"db": "service_healthy"}
     if name == "web":
         return {"db": "service_healthy", "job": "service_completed_successfully", "cache": "service_started"}
-    return {"web": "service_healthy"} if name == "admin" else {}
+    return {"web": "service_healthy", "front": "service_started"} if name == DEPENDENT else {}

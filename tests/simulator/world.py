@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.hold.shrinking import dropped_lately
@@ -20,7 +21,7 @@ from reconciler.model.plan import Plan
 from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
-from tests.simulator import tampering, wishes
+from tests.simulator import rolling, tampering, wishes
 from tests.simulator.foretold import Foretold
 from tests.simulator.telling import Telling
 from tests.simulator.wishes import Flaw, Push
@@ -30,7 +31,6 @@ UNENDED = 2
 """So many kills in a row are played; after the third the agent asks a person, as it should."""
 MICROSECONDS = len("2026-01-01T00:00:00.000000")
 DOCUMENT = document(budget=f"{BUDGET_MIB}MiB")
-WITH_NEIGHBOUR = document(stacks=("shop", "blog"), budget=f"{BUDGET_MIB}MiB")
 GRANTED = (
     Grant(policy="external-network", stack="blog", service="*", reason="the network of the proxy"),
     Grant(policy="network-subnet", stack="shop", service="*", reason="some have addresses", values=(wishes.SUBNET,)),
@@ -61,9 +61,11 @@ class World:
         self._outages: set[tuple[str | None, int]] = set()
         self._data: dict[tuple[str, str], str] = {}
         self._filled: set[str] = set()
+        self._checked: set[str] = set()
         self._floor: dict[tuple[str, str], int] = {}
         self._floor_since = 0
         self._tried: set[str] = set()
+        self._watch: rolling.Watch | None = None
         self.life.planned = self._note_plan
         self.life.machine.before_stop = self._check_stop
         self._declares = declares
@@ -77,7 +79,7 @@ class World:
     # -- what people do ----------------------------------------------------------------------------------------
 
     def push(self, push: Push) -> None:
-        own = WITH_NEIGHBOUR if wishes.has_neighbour(push) else DOCUMENT
+        own = _document(push)
         texts = {"desired-state/mini.yaml": own, "shop.yaml": json.dumps(wishes.model(push))}
         if wishes.has_neighbour(push):
             texts["blog.yaml"] = json.dumps(wishes.neighbour(push))
@@ -132,6 +134,46 @@ class World:
                 at = source.parents[at]
             self.rewritten = False
 
+    def roll(self, roll: rolling.Roll, kills: Sequence[int]) -> None:
+        """A service is replaced, if the machine becomes as the commit before it wants it. `kills`: effects at which the
+        agent is killed."""
+        before = rolling.before(self.newest(), roll)
+        self.push(before)
+        self.life.during.clear()
+        self.turn()
+        if not self._runs(before):
+            self.quiet()
+        if not self._runs(before) or self.life.machine.foreign:
+            return
+        after = rolling.after(before, roll)
+        if roll.tight:
+            before, after = rolling.tight(before, after), rolling.tight(after, before)
+            self.push(before)
+            self.turn()
+        self.push(after)
+        self._watch = rolling.Watch.over(roll, after, self.life.machine, BUDGET_MIB - RESERVE_MIB)
+        turn = next((turn for kill in [*kills, None] if (turn := self.turn(kill)) is not None), None)
+        self._watch = None
+        if turn is not None and turn.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK, Outcome.REJECTED):
+            assert self._runs(after if wishes.is_good(after) else before), (turn, self.life.running())
+        if roll.tight:
+            self.push(replace(after, budget=0))
+            self.turn()
+
+    def _runs(self, push: Push) -> bool:
+        """Whether the machine runs what this good commit wants, and nothing else."""
+        history, machine = self.life.cycle.history, self.life.machine
+        good = self.pushed[history.last_good.revision] if history.last_good else None
+        running = [item for item in machine.containers.values() if item.active and item.service != "job"]
+        sizes = {wish.name: wish.memory << 20 for wish in push.wishes}
+        return (
+            good == push
+            and not history.unfinished
+            and {item.name: item.image.removeprefix("sha256:") for item in running} == wishes.expected(push)
+            and all(item.memory == sizes[item.service] for item in running)
+            and all(machine.serves(item) or item.service == "side" for item in running)
+        )
+
     def ask(self, verb: str, commits: int = 1, seconds: float | None = None) -> None:
         """An operator's request; `commits`: about the newest commit of the branch, the one before it …"""
         branch = self.life.source.branch
@@ -141,8 +183,8 @@ class World:
 
     # -- what the agent does -----------------------------------------------------------------------------------
 
-    def turn(self, crash_at: int | None = None) -> None:
-        """One turn of a new process, which is killed on reaching effect `crash_at`."""
+    def turn(self, crash_at: int | None = None) -> Turn | None:
+        """One turn of a new process, which is killed on reaching effect `crash_at`. None: it was killed."""
         history = self.life.cycle.history
         self.life.start(crash_at if history.unended < UNENDED else None)
         if self.telling is not None:
@@ -153,8 +195,10 @@ class World:
         asked = bool(self.life.requests.left)
         good = {item.id[:12] for item in self.life.machine.containers.values() if _is_good(item)}
         begun, news, records = len(self.life.machine.trace), self.news, len(self.life.journal.lines)
+        turn = None
         with suppress(Died):
-            self._note_outage(self._take_turn(), news, good, self.life.machine.trace[begun:])
+            turn = self._take_turn()
+            self._note_outage(turn, news, good, self.life.machine.trace[begun:])
             if self.telling is not None:
                 self.telling.after_turn()
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
@@ -165,6 +209,7 @@ class World:
         self.life.start()
         self.life.stopping = False
         self.check()
+        return turn
 
     def turn_that_is_cut_off(self, action: str) -> None:
         """The engine goes away for a moment before the first step `action`."""
@@ -286,6 +331,8 @@ class World:
         key, machine = (container.stack, container.service), self.life.machine
         if container.service.endswith(".trial"):
             self._tried.add(container.id[:12])
+        if self._watch is not None:
+            self._watch.check(container, machine)
         if key not in self._floor or self.news != self._floor_since or not machine.serves(container):
             return
         others = machine.serving(key) - 1
@@ -324,7 +371,8 @@ class World:
 
     def _check_data(self) -> None:
         """No service of a good commit runs on an empty volume while nobody uses the full one that it had. A good commit
-        that mounts nothing there has taken the data from the service."""
+        that mounts nothing there has taken the data from the service. So has one that was accepted, and its data may
+        stay with it when a newer one is applied."""
         history, machine = self.life.cycle.history, self.life.machine
         mounts = {
             (item.stack, item.service): mount.source
@@ -332,17 +380,20 @@ class World:
             for mount in item.mounts if mount.target == "/data"
         }  # fmt: skip
         good = history.last_good.revision if history.last_good else None
-        settled = good is not None and not history.unfinished and good not in self._journal.accepted
+        since = self._up_to(good if good in self.pushed else None) - self._checked
+        consented = good in self._journal.accepted or bool(since & self._journal.accepted)
+        settled = good is not None and not history.unfinished and not consented
         for service, source in mounts.items() if settled else ():
             before = self._data.get(service, source)
             vanished = source not in self._filled and source != before and before not in mounts.values()
             assert not vanished, f"{service} runs on {source}, and its data are in {before}"
-        if settled or good in self._journal.accepted:
+        if settled or consented:
             self._data |= {service: source for service, source in mounts.items() if not is_anonymous(source)}
         if settled and good in self.pushed:
             holders = {("shop", wish.name) for wish in wishes.applied(self.pushed[good]) if wish.volume}
             self._data = {service: source for service, source in self._data.items() if service in holders}
         self._filled |= set(mounts.values())
+        self._checked |= since if not history.unfinished else set()
 
     # -- quiet -------------------------------------------------------------------------------------------------
 
@@ -477,6 +528,13 @@ class World:
         assert not wanted or policies <= {"unless-stopped"}  # what never had a verdict has none yet
         attached = {id for item in machine.containers.values() for id in item.networks.values()}
         assert attached <= {network.id for network in machine.networks.values()}
+
+
+def _document(push: Push) -> str:
+    stacks = ("shop", "blog") if wishes.has_neighbour(push) else ("shop",)
+    if not push.budget:
+        return document(stacks=stacks, budget=f"{BUDGET_MIB}MiB")
+    return document(stacks=stacks, budget=f"{push.budget + RESERVE_MIB}MiB").replace('"80%"', '"100%"')
 
 
 def _is_good(container: FakeContainer) -> bool:
