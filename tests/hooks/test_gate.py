@@ -239,8 +239,9 @@ def closed(tmp_path: Path) -> Path:
     """A folder that only root may enter, in one that everybody may."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another account")
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        if folder.parent != Path("/"):  # not /tmp itself
+            folder.chmod(0o755)
     made = tmp_path / "closed"
     made.mkdir(mode=0o700)
     return made
