@@ -105,7 +105,6 @@ BUGS = (
         "loop/rollout.py",
         "            self._prove(self._health_gate, step)",
         "            pass",
-        lives=FEW,
     ),
     Bug(
         "restart policies are not set after the verdict",
