@@ -19,6 +19,15 @@ _ORDER = re.compile(
 )
 
 
+_PARENTS = re.compile(rb"tree [0-9a-f]{40,64}\n((?:parent [0-9a-f]{40,64}\n)*)")
+
+
+def parents(data: bytes) -> frozenset[str]:
+    """The parents that git reads from a commit object."""
+    found = _PARENTS.match(data)
+    return frozenset(found[1].decode("ascii").split()) - {"parent"} if found else frozenset()
+
+
 def malformed(sha: str, data: bytes) -> tuple[Violation, ...]:
     """The faults that git's own check would report for this commit object, as far as they matter."""
     head, _, message = data.partition(b"\n\n")

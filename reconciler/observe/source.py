@@ -12,7 +12,7 @@ from reconciler.errors import Transient, Usage
 from reconciler.model.files import Commit, Files
 from reconciler.model.outcome import Reason
 from reconciler.observe.blobs import DamagedError
-from reconciler.observe.commits import read_commit
+from reconciler.observe.commits import parents, read_commit
 from reconciler.observe.fetch_faults import known_fault, other_ref, shallow, timed_out, too_large, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.login import NOBODY, Login
@@ -104,6 +104,8 @@ class GitSource:
         """Whether `new` descends from `old`. False, too, if one of them is no longer known."""
         if not (SHA.fullmatch(old) and SHA.fullmatch(new)):
             return False
+        if new == self._raw[0] and old in parents(self._raw[1]):
+            return True  # almost every push; it needs no process
         return old == new or self.git.run("merge-base", "--is-ancestor", old, new).returncode == 0
 
     def pin(self, name: str, sha: str) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.effects import Effects
+from reconciler.observe.commits import parents
 from reconciler.observe.source import GitSource
+from reconciler.process import ProcessMissing
 from tests.observe.sources import FILES, source
 from tests.repository import ENVIRONMENT, Repository
 
@@ -101,6 +103,29 @@ def test_is_ancestor_knows_what_builds_on_what(theirs: Repository) -> None:
     assert not ours.is_ancestor(second, first)
     assert not ours.is_ancestor("0" * 40, second)
     assert not ours.is_ancestor("--all", second)
+
+
+def test_the_parent_of_the_head_needs_no_git(theirs: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = source(theirs)
+    first, second, third = (theirs.push({"a": str(number)}) for number in (1, 2, 3))
+    side = theirs.commit_tree(theirs.tree({"a": "4"}), f"parent {first}", second)
+    ours.fetch()
+    monkeypatch.setitem(ours.git._environment, "PATH", "/nonexistent")
+    assert ours.is_ancestor(second, third)
+    with pytest.raises(ProcessMissing):
+        ours.is_ancestor(first, third)
+    monkeypatch.undo()
+    theirs.set(side)
+    assert ours.fetch().sha == side
+    assert (ours.is_ancestor(second, side), ours.is_ancestor(third, side)) == (True, False)
+
+
+def test_only_the_lines_that_git_reads_are_parents() -> None:
+    a, b, c = (letter.encode() * 40 for letter in "abc")
+    head = b"tree " + a + b"\n"
+    odd = b"author x\nparent " + c + b"\n\nparent " + c + b"\n"
+    assert parents(head + b"parent " + a + b"\nparent " + b + b"\n" + odd) == {"a" * 40, "b" * 40}
+    assert parents(head + odd) == parents(b"x" + head) == parents(b"") == frozenset()
 
 
 @pytest.mark.parametrize("sha", ["0" * 40, "main", "--help", ""])
