@@ -90,7 +90,7 @@ def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Applic
     settings = (before.settings if before else None) or _settings(typed)
     from reconciler.wiring import assembly
 
-    # Root gathers the projects of a machine for another account, and may not read that account's secrets.
+    # With --running root works for another account, and refuses to read that account's secrets (`ownership.py`).
     tolerant = typed.verb.tolerant or getattr(typed, "running", False)
     return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
 

@@ -568,9 +568,13 @@ VERBS = (
             ),
             Option(
                 "--tailscale",
-                "join your tailnet, and reach the machine by it; names a page to log in, or takes a key",
+                "let the machine join your tailnet, and reach it there; without a key it shows a page to log in",
             ),
-            Option("--tailscale-key", "a file with an auth key for it; without it $TS_AUTHKEY", "FILE"),
+            Option(
+                "--tailscale-key",
+                "--tailscale with the auth key in this file; without it the key in $TS_AUTHKEY, if it is set",
+                "FILE",
+            ),
         ),
         config="own",
         laptop=True,

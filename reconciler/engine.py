@@ -58,8 +58,8 @@ _spoken: dict[str, str] = {}
 
 
 class Negotiating:
-    """A base of `docker.APIClient` before it: each call speaks the version that the engine has at that moment, because
-    an engine that was away may be a newer one when it is back."""
+    """A base class to be named before `docker.APIClient`. With it each call uses an API version that the engine has at
+    that moment, because an engine that was away may be a newer one when it is back."""
 
     def __init__(self, *, base_url: str, timeout: int) -> None:
         self._host = base_url
@@ -71,7 +71,7 @@ class Negotiating:
 
     @_version.setter
     def _version(self, value: str) -> None:
-        """The library sets what we gave it."""
+        """Ignored: the library sets the version that we gave it."""
 
 
 def load_without_ssh(host: str) -> None:
@@ -100,7 +100,7 @@ def _client_class() -> type[docker.APIClient]:
 
 
 def api_version(host: str) -> str:
-    """The API version that we use with this engine. It is asked once (one call, 1 ms), and again after the engine was
+    """The API version that we use with this engine. The engine is asked once (one call, 1 ms), and again after it was
     away or has refused the version.
 
     It is OLDEST_API if the engine supports that, because its answers were tested; else the engine's oldest version.
@@ -235,7 +235,7 @@ def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socke
 @contextmanager
 def plain_stream(host: str, target: str, patience: float | None) -> Iterator[Stream]:
     """A GET request to the engine at this unix socket, for an answer that is a stream. The client's library takes three
-    times as long for a long log, because the engine sends each line by itself.
+    times as long for a long log, because the engine sends each line in a chunk of its own.
 
     `patience`: seconds for each piece; None: no bound. OSError if the engine does not answer, or its answer is cut off.
     """

@@ -30,7 +30,7 @@ _OURS = re.compile(
     r"|(journal\.jsonl|mirror\.git|lock|preview\.lock|deploy_key(\.pub)?)(\.[\w.-]+)?"
     rf"|{'|'.join(_FOLDERS)}|\.(seal|key)-\w+"
 )
-"""What the agent and the programs beside it make in the state folder, with drafts of its files."""
+"""What the agent and the programs beside it make in the state folder, and drafts of these files."""
 
 
 def remove_containers(
@@ -61,7 +61,7 @@ def _removed(client: docker.APIClient, network: str) -> bool:
 
 def remove_state(folder: Path) -> tuple[str, ...]:
     """Remove the files of the agent, and the folder itself if nothing is left in it. Returns the names of what stays:
-    `data`, and whatever is not the agent's, because somebody may have named a folder with other things in it."""
+    `data`, and everything that is not the agent's: the agent config may name a folder that has other things in it."""
     data = folder / KEPT
     try:
         for item in sorted(folder.iterdir()):

@@ -31,7 +31,7 @@ class ServiceHands:
         except FileNotFoundError:
             return None
         except OSError as error:
-            hint = "run it as root" if isinstance(error, PermissionError) else "move it away, if it is no file of yours"
+            hint = "run it as root" if isinstance(error, PermissionError) else "move it away, if nobody needs it"
             raise Usage(Reason.USAGE_INVALID, f"{path} cannot be read: {error.strerror}", hint) from error
 
     def write(self, file: ServiceFile) -> None:

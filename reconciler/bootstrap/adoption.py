@@ -63,7 +63,7 @@ def consent(have: Have, wanted: Wanted) -> str:
 
 
 def before(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
-    """The changes before the commit: consent in an existing config, and the agent's way to the projects."""
+    """The changes before the commit: consent in an existing config, and the agent's right to reach the projects."""
     needed = adopts(have, wanted)
     line = shlex.quote(consent(have, wanted))
     yield Change(
@@ -113,7 +113,7 @@ def commit(places: Places, have: Have, wanted: Wanted) -> Change:
         f"Make a first commit on {places.branch} from what runs: {names}",
         arguments={"commands": [f"flock {places.versions}/.bootstrap.lock sh -ec {shlex.quote(script)}"]},
         needed=adopts(have, wanted),
-        hint="nothing that runs was touched. Correct what it says (docs/adoption.md), or leave --adopt out",
+        hint="nothing that runs was touched. Correct what the output names (docs/adoption.md), or leave --adopt out",
     )
 
 

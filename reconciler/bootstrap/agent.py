@@ -163,7 +163,7 @@ def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
 
 def config(places: Places, wanted: Wanted, adopt: str = "") -> bytes:
     """The agent config. With the bare repository it has `trust: owner`: its pushers are administrators of the
-    machine. `adopt`: its line, or ''."""
+    machine. `adopt`: the line of this key, or ''."""
     bare = wanted.repository == BARE
     url = places.repository if bare else wanted.repository
     key = f"  key_file: {places.state}/deploy_key\n  known_hosts_file: {_known_hosts(places)}\n"

@@ -69,7 +69,7 @@ def doctor(machine: Machine, places: Places) -> Iterator[Check]:
         if item["name"] == "remote":
             yield Check("branch", item["ok"], item["message"], item["hint"])
         elif item["ok"] is False and item["name"] != "engine":
-            # Adopted containers keep their logs without a bound until they are made anew: a hint, and no failure.
+            # Adopted containers keep their logs without a bound until they are made anew, so this is only a hint.
             yield Check(item["name"], item["name"] == "logs", item["message"], item["hint"])
 
 

@@ -56,13 +56,14 @@ def packages(facts: LinuxFacts) -> tuple[str, ...]:
 
 
 def refusals(facts: LinuxFacts) -> Iterator[Check]:
-    """An engine from docker.com that is too old: its owner must update it. Programs in the engine's place."""
+    """Refuse an engine from docker.com that is too old, because its owner must update it; and programs in the engine's
+    place."""
     if PODMAN in facts.packages:
         hint = f"if nothing needs it: sudo apt remove {PODMAN}. Containers of Podman stay, and are not adopted"
         yield Check("engine", False, f"`docker` is Podman on this machine (package {PODMAN})", hint)
     if facts.snap:
         hint = "save the data of its volumes, then: sudo snap remove docker. The next run installs Ubuntu's engine"
-        told = "the engine is a snap, which sees no folder outside of the home folders, so not the agent's state either"
+        told = "the engine is a snap, which sees only home folders, and the agent's state is elsewhere"
         yield Check("engine", False, told, hint)
     if facts.engine and facts.packages & {*OTHER_VENDORS} and _lacks_engine(facts):
         hint = "update it as you installed it: sudo apt update && sudo apt install docker-ce docker-compose-plugin"

@@ -20,7 +20,7 @@ NEW: Mapping[str, Any] = {
     # Containers keep running while the engine is updated.
     "live-restore": True,
 }
-"""Of an engine that we install, if it has no settings yet."""
+"""Settings of an engine that we install, if it has none yet."""
 
 ROOT = "data-root"
 EMPTY = "0 0 0"
@@ -30,7 +30,7 @@ _WAITS = "/etc/systemd/system/docker.service.d/reconciler-data-root.conf"
 
 
 def settings(facts: LinuxFacts, wanted: Wanted, installed: bool) -> Iterator[Change]:
-    """Before the engine is installed. `installed`: this run installs it."""
+    """The changes before the engine is installed. `installed`: this run installs it."""
     new = installed and not facts.daemon_json
     moves = _moves(facts, wanted, installed)
     held = {**(NEW if new else facts.daemon or {}), **({ROOT: wanted.data_root} if moves else {})}
@@ -54,7 +54,7 @@ def settings(facts: LinuxFacts, wanted: Wanted, installed: bool) -> Iterator[Cha
 
 
 def restart(facts: LinuxFacts, wanted: Wanted, installed: bool) -> Change:
-    """After the engine is installed: an engine that was there reads its settings again."""
+    """The change after the engine is installed: an engine that was there before reads its settings again."""
     return Change(
         "engine-restart",
         f"Restart the engine, which has no container yet, with its data in {wanted.data_root}",

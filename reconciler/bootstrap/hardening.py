@@ -178,8 +178,8 @@ def _bans(facts: Facts, ports: Sequence[int]) -> Iterator[Change]:
 
 
 def start(change: guard.Guarded, installed: Mapping[str, tuple[bytes, str]], group: str) -> Iterator[Change]:
-    """The changes that begin the minute. `installed`: files that undo the change, path → bytes and mode. `group`:
-    of root."""
+    """The changes that put the new files in place and start the minute for their confirmation. `installed`: files that
+    undo the change, path → bytes and mode. `group`: of root."""
     yield Change(
         "harden-folder", f"Make {guard.HOME}", "files.directory",
         {"path": guard.HOME, "user": "root", "group": group, "mode": "700"},

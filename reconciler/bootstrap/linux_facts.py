@@ -107,7 +107,8 @@ fi
 
 
 SUDOERS = "/etc/sudoers.d/zz-reconciler"
-"""The last rule counts, so ours comes after a file with the name of a person, who may need a password otherwise."""
+"""sudo uses the last rule that matches. So ours must come after a file that is named after an account, whose rule may
+ask for a password."""
 
 _LABEL = '{{.Label "%s"}}'
 PROJECT = "/".join(_LABEL % name for name in (COMPOSE_PROJECT, LABEL_HOST, COMPOSE_FOLDER))

@@ -54,8 +54,8 @@ class Have:
     the agent config as a value, None if there is none. `secrets`: their folder exists. `unit`: the service's files are
     those that `install` would write; `running`, `enabled`: state of the service. `repository`: it exists and has our
     hooks; `commit`: its branch has a commit; `safe`: git lets every account use it. `keyed`: the deploy key exists.
-    `projects`: Compose projects that run without an agent, with their folders; `closed`: folders on the way to these
-    that other accounts cannot pass; `adopted`: they were committed for a remote repository."""
+    `projects`: Compose projects that run without an agent, with their folders; `closed`: these folders and
+    those above them that other accounts cannot enter; `adopted`: they were committed for a remote repository."""
 
     versions: frozenset[str] = frozenset()
     current: str = ""

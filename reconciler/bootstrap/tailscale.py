@@ -1,4 +1,4 @@
-"""`--tailscale`: the machine joins the owner's tailnet, whose address then leads from the laptop to it.
+"""`--tailscale`: the machine joins the owner's tailnet, and the laptop then reaches it by its address there.
 
 The client of Tailscale is called as its sources describe it. Tests have only a stand-in for it.
 """
@@ -33,7 +33,7 @@ KEY = "/run/reconciler-tailscale-key"
 """Where the auth key is for the moment of the login. /run is memory, and only root can read the file."""
 
 LOGIN_TIME, URL_TIME = 60, 20
-"""Seconds that a login by key may take, and until the daemon has asked for the address to log in by hand."""
+"""Seconds that a login by key may take, and that the daemon may need for the address to log in by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _changes(found: Tailnet, key: bytes) -> Iterator[Change]:
         "Join the tailnet" + (" with the auth key" if with_key else ""),
         arguments={"commands": [by_key if with_key else by_hand]},
         needed=login,
-        hint="an auth key is used up, expired or for another tag? Make a new one in Tailscale's admin console",
+        hint="if the auth key is used up, expired or for another tag, make a new one in Tailscale's admin console",
     )
 
 

@@ -1,4 +1,4 @@
-"""Waits for published ports that somebody else holds, before anything stops: each try would be an outage."""
+"""Waits for published ports that somebody else holds, before anything stops. Otherwise each try would be an outage."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) ->
 
 
 def _is_held(port: Port, ours: set[Port]) -> bool:
-    """Whether our own containers, which stop first, hold exactly this port. Engines name no address, or two, for every
-    address."""
+    """Whether our own containers, which stop first, hold exactly this port. For a port on every address, engines
+    name no address, or two."""
     return port in ours or (not port[0] and bool({("0.0.0.0", *port[1:]), ("::", *port[1:])} & ours))  # noqa: S104
 
 

@@ -267,8 +267,8 @@ class _Stream(StreamingResponse):
 
 
 def _log_query(request: Request) -> tuple[LogQuery, str]:
-    """The query of a request, and the text that lines must contain. It is no regular expression: one that somebody
-    chooses can take longer than anybody lives, and stops all threads meanwhile."""
+    """The query of a request, and the text that lines must contain. It is no regular expression: somebody could
+    choose one that practically never ends, and all threads would wait for it."""
     values = request.query_params
     text = values.get("grep", "")[:500]
     pattern = re.compile(re.escape(text)) if text else None

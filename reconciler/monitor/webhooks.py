@@ -90,7 +90,7 @@ class Webhooks:
         name, push = EVENTS[forge]
         if headers.get(name, "").lower() != push:
             return 200, "only pushes are of interest"
-        # GitLab signs nothing, so that the id of its event belongs to the request.
+        # GitLab signs nothing, so a request is known again only by its body and the id of its event.
         if self._is_known(f"{forge} {headers.get('x-gitlab-event-uuid', '')} {digest.hexdigest()}"):
             return 200, "known already"
         await self._wake_soon()

@@ -103,8 +103,8 @@ def _open(folder: Path) -> Any:
     from gitdb import GitDB
     from gitdb.util import mman
 
-    # Packs of a closed database stay mapped until they are collected, and every push adds packs to a mirror. The first
-    # commit of a process does not pay for it: that takes 25 ms.
+    # Packs of a closed database stay mapped until they are collected, and every push adds packs to a mirror. The
+    # first commit of a process needs no collection, which takes 25 ms.
     if mman.num_open_files():
         gc.collect()
         mman.collect()

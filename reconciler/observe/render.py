@@ -42,7 +42,7 @@ WORK = 5
 """Seconds of processor time after which the stack is at fault; the largest of 39 public stacks needs 0.1."""
 
 NOT_STARTED = (126, 127)
-"""Exit codes of programs that could not be started, or not find their libraries. Compose has no such codes."""
+"""Exit codes of programs that could not be started, or could not find their libraries. Compose has no such codes."""
 
 _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
 
@@ -100,7 +100,7 @@ class ComposeRenderer:
             with begun:
                 completed = self._finished(running)
                 if completed is not None and completed.returncode in NOT_STARTED and self._confined:
-                    self._confined = False  # a program that needs files of its own to start
+                    self._confined = False  # this program needs files of its own to start
                     completed = self._finished(self._started(stack, variables, root, path))
             return self._rendered(completed, files, stack, variables, violations, root)
 

@@ -22,7 +22,7 @@ KEEP = "Existing containers keep their driver until they are made anew."
 
 def judge(facts: LogFacts, engine: Engine) -> tuple[bool, str, str]:
     """ok, message and hint. Logs of managed containers that grow without bound are a finding; a default of the engine
-    that only concerns other containers is reported with its remedy, and is none."""
+    that only concerns other containers is reported with its remedy, but is no finding."""
     if facts.growing:
         named = ", ".join(facts.growing[:MOST_NAMED])
         more = len(facts.growing) - MOST_NAMED
@@ -34,7 +34,7 @@ def judge(facts: LogFacts, engine: Engine) -> tuple[bool, str, str]:
     told = "logs of managed containers are bounded"
     if facts.others:
         some = "1 other container has" if facts.others == 1 else f"{facts.others} other containers have"
-        told += f"; {some} json-file without max-size, and its log fills the disk"
+        told += f"; {some} json-file without max-size, which can fill the disk"
     if facts.bounded:
         return True, told, f"make these containers anew: they get the engine's default, {facts.driver}"
     unseen = " (if no max-size is set there)" if facts.bounded is None else ""

@@ -32,10 +32,10 @@ BELOW = "compose"
 
 MOST_FILES = 5_000
 MOST_BYTES = 64 << 20
-"""Of one project. More is hardly written by hand, and every commit would carry it."""
+"""Most files and bytes of one project. More is hardly written by hand, and would be part of every commit."""
 
 UNSEEN = ("/tmp", "/var/tmp")  # noqa: S108  # compared with, never written
-"""Folders that the agent's service sees as its own empty ones."""
+"""Folders in whose place the agent's service has empty ones of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _copy(files: FolderFiles, paths: Iterable[str], root: Path, target: Path) ->
             if entry.mode in REGULAR:
                 put(files, entry, to, 0o755 if entry.mode == EXECUTABLE else 0o644, durable=False)
                 status = os.lstat(root / path)
-                # A program may know only the content of its start: `init` compares this time with the start.
+                # A program may have read the file only at its start: `init` compares this time with that of the start.
                 os.utime(to, ns=(status.st_atime_ns, status.st_mtime_ns))
             elif entry.mode == SYMLINK:
                 to.symlink_to(files.link(path))

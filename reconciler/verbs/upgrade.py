@@ -154,7 +154,7 @@ class Upgrader:
             if found.get("kind") == "Error" and was.get("kind") != "Error":
                 return checks.add(name, False, str(found["message"]))
         known, failed = _failed(doctors[0]), _failed(doctors[1])
-        # A check that only the new version makes says nothing about the change from one to the other.
+        # A check that only the new version makes does not show that anything has become worse.
         made = {item["name"] for item in doctors[0].get("checks", ())}
         worse = [f"{name}: {message}" for name, message in failed.items() if name in made - known.keys()]
         checks.add("doctor", not worse, "; ".join(worse) or "no more findings than before")

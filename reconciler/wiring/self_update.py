@@ -62,7 +62,7 @@ def wish(parts: Reading) -> Wish:
 
 
 def wanted(parts: Reading) -> Answer:
-    """The wish as a document of `upgrade`. Usage if the agent config does not allow that commits choose."""
+    """The wish as a document of `upgrade`. Usage if the agent config does not let commits choose it."""
     if not parts.settings.self_update:
         hint = "write `upgrade: {self_update: true}` into it, or name the version: `reconciler upgrade VERSION`"
         raise Usage(Reason.USAGE_INVALID, "the agent config does not allow --self-update", hint)

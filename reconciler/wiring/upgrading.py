@@ -60,7 +60,8 @@ def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, te
     upgrading = Upgrading(shelf, ask, lambda: hands.call(restart_commands(platform, verbs)), tell, stop)
     if typed.self_update and not typed.print:
         with shelf.alone():
-            # Whatever the branch asks for: a version that has not proved itself may not take turns at all.
+            # First of all, whatever the branch asks for: a version that has not proved itself may be unable to take
+            # turns.
             if settled := Upgrader(upgrading).settle():
                 return settled
     if typed.self_update:

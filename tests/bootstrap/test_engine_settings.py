@@ -1,4 +1,5 @@
-"""Settings of the engine: a new one gets ours, those of somebody else stay, its data moves only while it has none."""
+"""Settings of the engine: a new one gets ours, those of somebody else stay, and an engine's data moves only while it
+has none."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_a_missing_program_must_be_told_and_stop_nobody(pushes: Pushes) -> None:
 
 
 def test_a_check_that_fails_itself_must_be_told_and_stop_nobody(pushes: Pushes) -> None:
-    """It is killed; it is of another version and does not know the hook; it finds no git."""
+    """The check is killed; it is of another version and does not know the hook; it finds no git."""
     pushes.commit(PRIVILEGED)
     program = pushes.folder / "program"
     for line in ("kill -9 $$", "exit 2"):

@@ -34,7 +34,7 @@ def test_only_the_watched_branch_tells_that_it_has_moved(tmp_path: Path) -> None
 
 
 def test_a_push_is_expected_when_it_begins_to_arrive(tmp_path: Path) -> None:
-    """Before its commit is in the branch: a hook that refuses it has not ended."""
+    """That is before its commit is in the branch: a hook that refuses it has not ended yet."""
     theirs = Repository(tmp_path / "theirs.git")
     theirs.push({"a": "1"})
     requests, clone = tmp_path / "requests", tmp_path / "clone"

@@ -161,7 +161,7 @@ class Simulator(RuleBasedStateMachine):
 
     @rule(rolls=st.lists(st.tuples(ROLLS, KILLS), min_size=1, max_size=3))
     def roll(self, rolls: list[tuple[rolling.Roll, list[int]]]) -> None:
-        """Services are replaced that have to serve all the time."""
+        """Replace services that have to serve all the time."""
         for roll, kills in rolls:
             self.world.roll(roll, kills)
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Bug:
     """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug.
 
-    `asks`: it is one of `plan`, which is asked before every turn. `tells`: it is one of the deliveries. `lives`: so
-    many find it; 0: it may take longer.
+    `asks`: it is one of `plan`, which is asked before every turn. `tells`: it is one of the deliveries. `lives`:
+    number of lives within which it must be found; 0: 200,000 steps.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Bug:
 
 
 FEW = 300
-"""Lives that find any bug of an order."""
+"""Number of lives within which a bug of an order must be found."""
 
 BUGS = (
     Bug(

@@ -1,4 +1,4 @@
-"""A service that is replaced and has to serve all the time: by its order, or because its trial fails."""
+"""A service that has to serve all the time while it is replaced: because of its order, or because its trial fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Roll:
 
     @property
     def is_trial(self) -> bool:
-        """Only one of it can run; the other one is a trial."""
+        """Only one container of the service can run; a second one is a trial."""
         return self.name == DEPENDENT
 
 
@@ -62,7 +62,7 @@ def after(push: Push, roll: Roll) -> Push:
 
 
 def tight(push: Push, other: Push) -> Push:
-    """The commit, with just the memory that either of them needs."""
+    """The commit `push`, with no more memory than the larger of the two needs."""
     return replace(push, budget=max(_most(push), _most(other)))
 
 
@@ -77,8 +77,8 @@ def _most(push: Push) -> int:
 
 @dataclass(frozen=True)
 class Watch:
-    """What holds whenever the agent stops a container meanwhile. `floor`: so many containers of the service serve at
-    least; None: it may be down. `most`: so many of them run at most. `memory`: MiB of all containers at most."""
+    """What must hold whenever the agent stops a container meanwhile. `floor`: least number of containers of the service
+    that serve; None: it may be down. `most`: greatest number of them that run. `memory`: most MiB of all containers."""
 
     key: tuple[str, str]
     floor: int | None

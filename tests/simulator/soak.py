@@ -26,7 +26,7 @@ BATCH = 200
 def play(
     number: int, length: int, *, lives: int = BATCH, shrink: bool = True, kind: type[Simulator] = Simulator
 ) -> int:
-    """Play so many lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
+    """Play `lives` lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
     `kind`: which rules they have."""
     steps = 0
 
@@ -45,7 +45,7 @@ def play(
 def main() -> int:
     parser = argparse.ArgumentParser(description="Random lives of a machine, for as many steps as you like.")
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--lives", type=int, help="so many lives of one seed, instead of --steps")
+    parser.add_argument("--lives", type=int, help="number of lives to play, all of one seed, instead of --steps")
     parser.add_argument("--seed", type=int, default=1, help="of the first batch; the next batch takes the next number")
     parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
     parser.add_argument("--no-shrink", action="store_true", help="end at once with the life that ends badly, as it is")

@@ -135,7 +135,7 @@ class World:
             self.rewritten = False
 
     def roll(self, roll: rolling.Roll, kills: Sequence[int]) -> None:
-        """A service is replaced, if the machine becomes as the commit before it wants it. `kills`: effects at which the
+        """Replace a service, if the machine first reaches the state of the commit before. `kills`: effects at which the
         agent is killed."""
         before = rolling.before(self.newest(), roll)
         self.push(before)

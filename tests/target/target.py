@@ -38,8 +38,8 @@ SUITE, NEXT = "bookworm", "trixie"
 """systemd 252 of the first still takes cgroup v1; the engine of the first is too old."""
 
 LEGACY = ["/sbin/init", "systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
-"""systemd 257 of the second takes it if its command line says so. (In a container it reads its own command line in
-place of the kernel's.)"""
+"""systemd 257 of the second takes cgroup v1 if its command line says so. (In a container it reads its own command line
+in place of the kernel's.)"""
 
 PINS = (
     "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n"

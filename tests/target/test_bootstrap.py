@@ -169,7 +169,8 @@ HOLD = (
     'open F, ">", "/var/lib/apt/lists/lock"; my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); '
     'fcntl(F, F_SETLK, $lock) or die; open R, ">", "/root/held"; close R; sleep 20'
 )
-"""For perl: holds apt's lock on the package lists for 20 s, as a machine does that reads them by itself."""
+"""A perl program that holds apt's lock on the package lists for 20 s, as a machine does while it reads them by
+itself."""
 
 
 def answered(argv: list[str], made: Owner, word: str) -> int:

@@ -57,7 +57,7 @@ ERROR = {"kind": "Error", "message": "a journal of a newer version"}
 
 
 class Stop(threading.Event):
-    """Nobody waits for it."""
+    """`wait` returns at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         return self.is_set()

@@ -2,13 +2,13 @@
 # Changes files of this Mac so that they return by themselves unless somebody confirms the change in time: guard.sh with
 # launchd in place of systemd, and without GNU's programs.
 #
-#   guard start     puts the files of `next` in their places; starts the watch before
+#   guard start     starts the watch, then puts the files of `next` in their places
 #   guard confirm   keeps them
 #   guard back      puts the old files back: by the watch, or by hand
-#   guard watch     waits for the confirmation, else `back`; launchd starts it, at boot too
+#   guard watch     waits for the confirmation; without one it calls `back`. launchd starts it, also at boot
 #
-# `next` and `pending` have: `files` (a path in each line), `new/N` for line N, and the shell scripts `check`, `apply` and
-# `back`. A change is pending from the moment in which the folder has that name. Written by `reconciler bootstrap`.
+# `next` and `pending` have: `files` (a path in each line), `new/N` for line N, and the shell scripts `check`, `apply`
+# and `back`. A change is pending from the moment in which the folder has that name. Written by `reconciler bootstrap`.
 set -eu
 umask 077
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
@@ -18,8 +18,8 @@ label=dev.reconciler.return
 seconds=60
 cd "$home"
 
-# One after the other, so that the watch does not put files back while they are still being written. macOS has no flock:
-# the lock is a folder, and one of a dead process is removed.
+# Only one of them works at a time, so that the watch does not put files back while they are still being written. macOS
+# has no flock: the lock is a folder, and one of a dead process is removed.
 alone() {
     tries=0
     until mkdir lock 2>/dev/null; do

@@ -1,4 +1,4 @@
-"""Container names that a plan needs and a container has that the plan must not touch. Pure.
+"""Container names that a plan needs, while containers that it must not touch have them. Pure.
 
 The engine gives a name to one container, running or not. A conflict is found before anything is stopped: at the switch,
 it would cause an outage in each try.
@@ -18,7 +18,7 @@ _STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`project`: the holder's Compose project, '' if it has none. `suspended`: it is a suspended stack."""
+    """`project`: the holder's Compose project, '' if it has none. `suspended`: this project is a suspended stack."""
 
     stack: str
     service: str

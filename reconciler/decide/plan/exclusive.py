@@ -80,8 +80,8 @@ def occupied(desired: DesiredState, observed: ObservedState, plan: Plan) -> Iter
 
 
 def asked_ports(service: Service) -> Iterator[tuple[Port, ...]]:
-    """For each published port of the service's file the ports from which its containers get one: a single one, or those
-    of a range in the engine's order. Without an address a container needs the port on every address."""
+    """For each published port of the service's file: the ports from which a container gets one. That is a single port,
+    or those of a range in the engine's order. Without an address a container needs the port on every address."""
     for item in service.config.get("ports") or ():
         first, _, last = str(item.get("published") or "").partition("-")
         address, protocol = str(item.get("host_ip") or ""), str(item.get("protocol") or "tcp")

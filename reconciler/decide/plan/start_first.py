@@ -88,7 +88,8 @@ class StartFirst:
     def _stop_left_over(
         self, service: Service, update: Update, olds: list[Container], serving: int, wanted: int
     ) -> None:
-        """If an agent was killed before it stopped what was replaced, more would run than `parallelism` allows."""
+        """Stop containers that are replaced already, but that a killed agent left running. Otherwise more would run
+        than `parallelism` allows."""
         number = min(serving, len(olds) + serving - wanted)
         if number > 0:
             self._await_proof(service)
@@ -166,8 +167,9 @@ class StartFirst:
     def _exchange_names(
         self, service: Service, update: Update, group: Sequence[Slot], olds: Sequence[Container]
     ) -> bool:
-        """After the drain, and before the old containers stop: the engine's name server does not know a container for a
-        moment while it is renamed, and then the other one has to serve. Returns whether the drain is over."""
+        """Rename old and new containers after the drain, before the old ones stop: the engine's name server does not
+        know a container for a moment while it is renamed, and then the other one has to serve. Returns whether the
+        drain is over."""
         names = {item.id: self._builder.standby(item) for item in olds}
         drain, told = self._drain(service, update, olds)
         for item in olds:

@@ -44,8 +44,8 @@ _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory
 
 
 Order = tuple[int, ...]
-"""Place of a unit among all: the number of its file in its list, below the includes that led to it. Empty for a unit
-that others extend."""
+"""Position of a unit: the index of its file in its list, after the indexes of the files and includes that led to it.
+Empty for a unit that others extend."""
 
 
 class ComposeFiles:
@@ -313,8 +313,8 @@ class ComposeFiles:
         return any(pointer[: len(gone)] == gone and _is_merged(order, later) for later, gone in self._resets)
 
     def _reset_in(self, number: int) -> Iterator[tuple[Order, Pointer]]:
-        """`!reset` and `!override` of this unit: values of earlier files there do not count. Each counts only where it
-        is written: Compose does not see those below an alias."""
+        """Places of `!reset` and `!override` in this unit, at which values of earlier files do not count. Each counts
+        only where it is written: Compose does not see those below an alias."""
         seen: set[int] = set()
         todo: list[tuple[Pointer, Node]] = [((), self.units[number].root)]
         while todo:
@@ -339,7 +339,7 @@ class _TooMuchError(Exception):
 
 
 def _is_merged(order: Order, later: Order) -> bool:
-    """Whether Compose merges the unit at `later` into the one at `order`. It loads what a file includes apart, so an
+    """Whether Compose merges the unit at `later` into the one at `order`. It loads included files separately, so an
     included file changes nothing of the file that includes it, nor of another include."""
     depth = len(later) - 1
     return order[:depth] == later[:depth] and depth < len(order) and order[depth] < later[depth]

@@ -121,7 +121,7 @@ def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Find
         found = subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} is {value}", value)
         path = inside(str(options.get("device") or ""), subject.root)
         if path is not None:
-            # Compose has made the path absolute, in a folder that is gone after the judgement.
+            # Compose has made the path absolute, in a temporary folder, so no grant could name it.
             hint = f"Mount the folder itself: `./{path}:TARGET` below volumes of the service, and drop this volume."
             found = replace(found, message=f"volume {place[1]} is ./{path}", hint=hint, corrected=True)
         yield found
