@@ -22,7 +22,10 @@ def test_names_are_unique_and_there_are_many() -> None:
 def test_a_compose_file_must_be_judged_as_compose_judges_it(case: Case, tmp_path: Path, compose_binary: Path) -> None:
     file = case.write(tmp_path / "stack")
     theirs, ours = compose_says(compose_binary, file), product_says(compose_binary, file)
-    assert ours.valid == theirs.valid, f"Compose: {theirs.said}\nreconciler: {ours.said}"
+    if case.rules and theirs.valid and not ours.valid:  # a rule that holds without policies, too
+        assert {item["rule"] for item in denied(validation(compose_binary, file))} == case.rules
+    else:
+        assert ours.valid == theirs.valid, f"Compose: {theirs.said}\nreconciler: {ours.said}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
