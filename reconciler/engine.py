@@ -106,9 +106,10 @@ def api_version(host: str) -> str:
     It is OLDEST_API if the engine supports that, because its answers were tested; else the engine's oldest version.
     Away if the engine does not answer; Transient if it is Podman, or supports older versions only.
     """
-    if host not in _spoken:
-        _spoken[host] = _negotiated(host)
-    return _spoken[host]
+    known = _spoken.get(host)
+    if known is None:  # another thread may forget it at any moment
+        known = _spoken[host] = _negotiated(host)
+    return known
 
 
 def forget_versions() -> None:
