@@ -66,10 +66,11 @@ def before(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
     """The changes before the commit: consent in an existing config, and the agent's right to reach the projects."""
     needed = adopts(have, wanted)
     line = shlex.quote(consent(have, wanted))
+    whole = f'[ -z "$(tail -c 1 {places.config})" ] || echo >>{places.config}'  # an editor may leave out the last end
     yield Change(
         "consent",
         f"Let commits take over {', '.join(sorted(have.projects))} ({places.config})",
-        arguments={"commands": [f"printf %s {line} >>{places.config}"]},
+        arguments={"commands": [f"{whole}; printf %s {line} >>{places.config}"]},
         needed=needed and have.config is not None and bool(_lacking(have)),
     )
     for number, folder in enumerate(have.closed, 1):

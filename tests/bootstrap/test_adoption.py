@@ -50,6 +50,17 @@ def test_an_existing_config_gets_the_consent_or_is_refused() -> None:
     assert 'adopt: ["old", "shop", "tools"]' in refusal.hint
 
 
+def test_the_consent_is_a_line_of_its_own(tmp_path: Path) -> None:
+    config = tmp_path / "reconciler.yaml"
+    places = replace(linux.places(ADOPT), config=str(config))
+    have = replace(FINISHED.have, commit=False, projects=RUNS.projects)
+    consent = next(item for item in adoption.before(places, have, ADOPT) if item.name == "consent")
+    for there in ("trust: owner", "trust: owner\n"):
+        config.write_text(there)
+        subprocess.run(["sh", "-c", consent.arguments["commands"][0]], check=True)
+        assert config.read_text() == 'trust: owner\nadopt: ["shop", "tools"]\n'
+
+
 def test_the_config_with_consent_is_valid(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     path = tmp_path / "reconciler.yaml"
