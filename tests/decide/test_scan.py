@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from reconciler.decide.read.scan import Scan, scan
+from reconciler.formats.events import MOST_PROBLEMS
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Level, Reason
 from tests.commits import CommitFiles
@@ -243,6 +244,12 @@ PATH = base64.b64encode(b"/etc/x.env").decode()
 def test_tags_cannot_hide_a_path_from_the_scan(rule: str, text: str) -> None:
     """Compose 2.26 and 2.40 read the file of the host in the first six of them."""
     assert rule in [item[0] for item in told(look({"app/compose.yaml": f"services: {text}\n"}))]
+
+
+def test_no_more_tags_are_told_than_other_problems() -> None:
+    tags = "".join("  - !!binary eA==\n" for _ in range(2 * MOST_PROBLEMS))
+    found = look({"app/compose.yaml": f"services: {{web: {{image: x}}}}\nx-a:\n{tags}"})
+    assert [item[0] for item in told(found)] == ["tag-not-allowed"] * MOST_PROBLEMS
 
 
 def test_tags_that_people_write_are_read_as_compose_reads_them() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from reconciler.decide.read.inputs import Inputs
 from reconciler.decide.read.keys import RESET
 from reconciler.decide.read.references import Reference
 from reconciler.formats import nodes
+from reconciler.formats.events import MOST_PROBLEMS
 from reconciler.formats.nodes import Node, Problem, Scalar, shorten
 from reconciler.formats.yamls import violation
 from reconciler.model.outcome import Reason, Violation
@@ -18,7 +20,8 @@ _NOTHING = frozenset({"", "~", "null", "false", "0"})
 
 
 def file_violations(path: str, tree: nodes.Tree) -> Iterator[Violation]:
-    yield from (violation(problem, path) for problem in (*tree.problems, *_tag_problems(tree)))
+    tags = islice(_tag_problems(tree), MOST_PROBLEMS)
+    yield from (violation(problem, path) for problem in (*tree.problems, *tags))
     if not tree.problems and not any(isinstance(root, nodes.Mapping) for root in tree.documents):
         message, hint = "this is no Compose file: it has no keys", "Write at least services: into it."
         yield Violation(Reason.PARSE_FAILED, "not-compose", message, hint, path=path, line=1, column=1)
