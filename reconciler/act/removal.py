@@ -63,6 +63,8 @@ def remove_state(folder: Path) -> tuple[str, ...]:
     """Remove the files of the agent, and the folder itself if nothing is left in it. Returns the names of what stays:
     `data`, and everything that is not the agent's: the agent config may name a folder that has other things in it."""
     data = folder / KEPT
+    if not folder.exists():
+        return ()
     try:
         for item in sorted(folder.iterdir()):
             if _OURS.fullmatch(item.name):
@@ -73,8 +75,6 @@ def remove_state(folder: Path) -> tuple[str, ...]:
         if left:
             return left
         folder.rmdir()
-    except FileNotFoundError:
-        return ()
     except OSError as error:
         told = f"{error.filename or folder} cannot be removed: {error.strerror}"
         raise Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again") from error
