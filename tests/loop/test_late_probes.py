@@ -15,11 +15,11 @@ SECOND = 1_000_000_000
 SLOW = {"Test": ["CMD", "true"], "Interval": 60 * SECOND}
 
 
-def pushed(check: dict[str, Any] | None, image: dict[str, Any], *, local: bool = True) -> Life:
+def pushed(check: dict[str, Any] | None, image: dict[str, Any], *, local: bool = True, **more: Any) -> Life:
     """The second commit gives the service another image with this check; the deadline is 20 s."""
     life = proven(a=service("a:1"))
     life.machine.image_checks["sha256:a:2"] = image
-    model = service("a:2", health=False) | ({"healthcheck": check} if check else {})
+    model = service("a:2", health=False, **more) | ({"healthcheck": check} if check else {})
     if local:
         life.image("a:2")
     else:
@@ -54,6 +54,11 @@ def test_it_is_rejected_before_anything_stops(check: dict[str, Any] | None, loca
 )
 def test_a_check_that_comes_in_time_is_tried(check: dict[str, Any] | None, image: dict[str, Any]) -> None:
     assert pushed(check, image).turn().reason is not Reason.POLICY_VIOLATION
+
+
+@pytest.mark.parametrize("more", [{"restart": "no"}, {"scale": 0}])
+def test_a_one_shot_and_a_service_without_containers_wait_for_no_probe(more: dict[str, Any]) -> None:
+    assert pushed(None, SLOW, **more).turn().reason is not Reason.POLICY_VIOLATION
 
 
 def test_a_service_that_runs_already_is_left_alone() -> None:

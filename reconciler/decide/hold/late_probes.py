@@ -18,12 +18,14 @@ from reconciler.model.outcome import Violation
 
 
 def checked_by_image(desired: DesiredState, observed: ObservedState) -> list[tuple[Service, Gate]]:
-    """Services that must start and leave the health check to their image, which the machine has."""
+    """Services that must start and leave the health check to their image, which the machine has. A one-shot is good
+    with exit 0, whatever its probes say."""
     return [
         (service, stack.gate)
         for stack in desired.stacks
         if not stack.suspended
         for service in stack.services
+        if service.replicas and not service.completes
         if healthcheck(service.config) is None and not is_unresolved(service.image)
         if not any(item.running and item.spec == service.spec for item in observed.of(*service.key))
     ]
