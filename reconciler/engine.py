@@ -190,7 +190,10 @@ def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[
     if not host.startswith(UNIX):
         return False, None
     status, body = _plain(host, f"{kind}/{name}/{what}", f"inspect {name[:19]}")
-    return status in (200, 404), json.loads(body) if status == 200 else None
+    try:
+        return status in (200, 404), json.loads(body) if status == 200 else None
+    except ValueError as error:  # in HTTP/1.0 an answer that an ending engine cuts off looks whole
+        raise away(f"inspect {name[:19]}", error) from error
 
 
 def _plain(host: str, target: str, what: str) -> tuple[int, bytes]:
