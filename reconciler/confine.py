@@ -19,6 +19,7 @@ _READ_FILE, _BENEATH, _NO_NEW_PRIVS = 1 << 2, 1, 38
 
 SYSTEM = (
     "/usr",
+    "/bin",
     "/lib",
     "/lib32",
     "/lib64",
