@@ -81,6 +81,8 @@ def _root(one: Started, unseen: Sequence[str]) -> Path:
     root = Path(os.path.realpath(one.folder))
     if not root.is_dir():
         raise _LeftOut(f"its folder {one.folder} does not exist any more")
+    if root == root.parent:
+        raise _LeftOut("it lies in /, with all files of the machine. Move it into a folder of its own")
     if any(root.is_relative_to(item) for item in unseen):
         raise _LeftOut(f"the agent's service has a /tmp and a /var/tmp of its own. Move {root} elsewhere")
     return root

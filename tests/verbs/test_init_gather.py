@@ -107,6 +107,10 @@ def test_a_project_does_not_take_a_whole_home_folder(tmp_path: Path, monkeypatch
     assert "a home folder" in gathered(tmp_path, whole).left[0].reason
 
 
+def test_a_project_in_the_root_of_the_machine_is_left_out(tmp_path: Path) -> None:
+    assert "lies in /" in gather([Started("shop", "/", ())], [], compose_folder, tmp_path).left[0].reason
+
+
 def test_a_project_that_the_service_does_not_see_is_left_out(tmp_path: Path) -> None:
     found = gather([project(tmp_path / "shop")], [], compose_folder, tmp_path, unseen=(str(tmp_path),))
     assert "Move" in found.left[0].reason
