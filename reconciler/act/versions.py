@@ -18,7 +18,7 @@ from pathlib import Path
 
 from reconciler.act.wheel import WHEEL, read_wheel
 from reconciler.errors import Transient, Usage
-from reconciler.materialise import remove
+from reconciler.materialise import remove, sync_folder, write
 from reconciler.model.outcome import Reason
 from reconciler.model.service import Failure
 from reconciler.ownership import Demand, require
@@ -166,13 +166,18 @@ class Versions:
         return old if name and "/" not in name and (old / "bin/reconciler").exists() else None
 
     def prove(self, old: Path | None) -> None:
-        """From now on the present version has to prove itself, or `old` returns. None: it has been decided."""
+        """From now on the present version has to prove itself, or `old` returns, after a power cut as well. None: it
+        has been decided."""
         path = self.folder / UNPROVEN
         try:
             if old is None:
                 path.unlink(missing_ok=True)
             else:
-                path.write_text(old.name, "utf-8")
+                draft = path.with_name(f"{UNPROVEN}.new")
+                draft.unlink(missing_ok=True)
+                write(draft, old.name.encode(), 0o644, durable=True)
+                draft.replace(path)
+                sync_folder(self.folder)
         except OSError as error:
             raise _unwritable(error, path) from error
 
