@@ -122,6 +122,8 @@ def kept(then: str, now: str, projects: frozenset[str]) -> Check:
     """Compare two outputs of LIVES: the containers of the projects must be the same, and not be restarted."""
     lives = [line.split() for line in then.splitlines()]
     own = [" ".join(words) for words in lives if len(words) == 4 and words[2] in projects]
+    if not own:
+        return Check(ADOPT, None, "not compared: the engine did not say which containers ran before")
     lost = [line.split()[3].lstrip("/") for line in own if line not in now.splitlines()]
     if lost:
         told = f"replaced or stopped since the adoption began: {', '.join(sorted(lost))}"

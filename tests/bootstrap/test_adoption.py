@@ -90,6 +90,7 @@ def test_a_container_that_was_replaced_is_reported() -> None:
     assert adoption.kept(f"{one}\n{two}", one, frozenset({"shop"})).ok
     lost = adoption.kept(one, one.replace("14:00", "14:01"), frozenset({"shop"}))
     assert (lost.ok, "shop-web-1" in lost.message) == (False, True)
+    assert adoption.kept("", one, frozenset({"shop"})).ok is None
 
 
 def test_projects_are_read_from_lines() -> None:
