@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -38,7 +39,15 @@ def read_wheel(path: Path) -> bytes:
             told = BytesParser().parsebytes(packed.read(about[0]) if len(about) == 1 else b"")
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise _refused(path, f"is damaged or was sent only in part: {error}") from error
     program, version = told.get("Name"), told.get("Version")
     if (program, version) != ("reconciler", named["version"]):

@@ -161,8 +161,8 @@ class AgentVerbs:
         return alarm.ended
 
     def expect_work(self) -> None:
-        """Load the modules that a commit needs, because the branch has moved. Once in a process: a restart frees them
-        when all work is done."""
+        """Load the modules that a commit needs, because the branch has moved or a push arrives. Once in a process: a
+        restart frees them when all work is done."""
         if not self._worked:
             self._worked = True
             self._preload()

@@ -38,7 +38,7 @@ class Probes:
     them. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why notes are not pushed, None if
     they are. `forge`: its answer, None if none is configured. `notify`: whether notifications can be sent, None if none
     are configured. `version`: whether this program is the version that the branch asks for. `logs`: how long the logs
-    of containers can get.
+    of containers can get. `confined`: whether the kernel keeps Compose to the files of the commit that it reads.
     """
 
     endpoint: Callable[[], str]
@@ -57,6 +57,7 @@ class Probes:
     notify: Callable[[], Found] | None = None
     version: Callable[[], Found] | None = None
     logs: Callable[[Engine], LogFacts] | None = None
+    confined: Callable[[], bool] = lambda: True
 
 
 class Doctor:
@@ -199,7 +200,10 @@ class Doctor:
         path, (major, minor) = self._probes.compose()
         if self._found is not None:
             self._found = replace(self._found, compose=f"{major}.{minor}")
-        return True, f"version {major}.{minor}, {path}", ""
+        beside = (
+            "" if self._probes.confined() else "; the kernel does not keep it to a commit's files, only our scan does"
+        )
+        return True, f"version {major}.{minor}, {path}{beside}", ""
 
     # -- git and the state folder ------------------------------------------------------------------------------
 

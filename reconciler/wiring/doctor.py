@@ -11,6 +11,7 @@ from reconciler import __version__, process
 from reconciler.act.versions import Versions
 from reconciler.act.visibility import seen
 from reconciler.bootstrap.model import parse
+from reconciler.confine import can_confine
 from reconciler.decide.hardening.facts import Facts, read
 from reconciler.decide.history.folding import fold
 from reconciler.decide.read.parse import host_document
@@ -19,7 +20,7 @@ from reconciler.decide.service.systemd import ENVIRONMENT_FILE
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.environment import PRIVATE
-from reconciler.errors import Transient
+from reconciler.errors import ReconcilerError, Transient
 from reconciler.formats.packaged import packaged
 from reconciler.model.checks import LogFacts
 from reconciler.model.engine import HOST, Engine
@@ -150,6 +151,7 @@ class _Reading:
             engine_read=self._engine_read if self._reads else None,
             notify=self._notify if self._settings.notify or self._settings.heartbeat else None,
             version=self._version,
+            confined=can_confine,
             logs=self._logs,
         )
 
@@ -239,7 +241,10 @@ class _Reading:
         """Whether this is the version that the branch asks for; if not, who takes it and when."""
         if not self._state.is_dir():
             return True, __version__, ""
-        found = wish(Reading(self._settings, self._redactor, os.environ, Effects()))
+        try:
+            found = wish(Reading(self._settings, self._redactor, os.environ, Effects()))
+        except ReconcilerError as error:  # another check is about this fault
+            return None, f"{__version__}; which version the branch asks for is not known: {error.message}", ""
         told, by_hand = f"{__version__}; {found.message}", f"sudo reconciler upgrade {found.version}"
         if found.version in ("", __version__):
             return True, told, ""
