@@ -134,7 +134,7 @@ def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     address = "unix:///nonexistent/docker.sock"
     with pytest.raises(Away):
         PatientClient(address)
-    monkeypatch.setattr("reconciler.act.images.api_version", lambda host: OLDEST_API)
+    monkeypatch.setattr("reconciler.engine.api_version", lambda host: OLDEST_API)
     client = PatientClient(address)  # as of an engine that was there
     with pytest.raises(Away):
         ImagePuller(client, Effects()).pull(want("x"))

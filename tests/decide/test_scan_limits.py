@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
@@ -84,6 +86,14 @@ READ = {
     "many services": b"services:\n" + b"".join(b"  s%d: {extends: b, image: x}\n" % n for n in range(900)),
     "many variables": HEAD + b'    command: "' + b"$A" * 500_000 + b'"',
 }
+
+
+@pytest.fixture(autouse=True)
+def garbage_of_other_tests() -> Iterator[None]:
+    """It is not searched: this would take longer than what is measured here."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def look(data: bytes) -> Scan:
