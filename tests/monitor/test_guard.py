@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import socket
 
 import pytest
 
+from reconciler.monitor import server
 from tests.monitor.conftest import Site
 
 
@@ -75,3 +77,11 @@ def test_if_a_token_is_configured_only_requests_with_it_are_answered(site: Site)
     for right in (basic("s3cret-token"), {"authorization": "Bearer s3cret-token"}):
         assert site.client.get("/metrics", headers=right).status_code == 200
     assert site.client.get("/healthz").status_code == 200
+
+
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    """Otherwise each answer after the first on a connection takes 40 ms more, and 8 connections get 180 a second."""
+    with server.listen("127.0.0.1", 0) as place, socket.create_connection(place.getsockname()):
+        accepted, _ = place.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
