@@ -64,6 +64,7 @@ class World:
         self._checked: set[str] = set()
         self._floor: dict[tuple[str, str], int] = {}
         self._floor_since = 0
+        self._floor_of = ""
         self._tried: set[str] = set()
         self._watch: rolling.Watch | None = None
         self.life.planned = self._note_plan
@@ -322,8 +323,11 @@ class World:
         kept = {(item.stack, item.service) for item in plan.downtime if item.order == "start-first"}
         target = self.pushed.get(plan.revision)
         asked = {wish.name: wish.replicas for wish in (wishes.applied(target) if target else ())}
-        self._floor = {key: min(self.life.machine.serving(key), asked.get(key[1], 0)) for key in kept}
-        self._floor_since = self.news
+        # A rollout that was cut off goes on with the bound that it began with: more may serve while it switches.
+        begun = self._floor if (self._floor_of, self._floor_since) == (plan.revision, self.news) else {}
+        serving = {key: self.life.machine.serving(key) for key in kept}
+        self._floor = {key: min(serving[key], asked.get(key[1], 0), begun.get(key, serving[key])) for key in kept}
+        self._floor_of, self._floor_since = plan.revision, self.news
 
     def _check_stop(self, container: FakeContainer) -> None:
         """What is replaced start-first never loses a container that serves before another one serves in its place,
