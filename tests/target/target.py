@@ -85,6 +85,11 @@ class Target:
         self._client.restart(self.name, timeout=30)
         self.boots()
 
+    def load(self, image: str) -> None:
+        """Copy an image of the outer engine into the machine's own engine."""
+        self.put("/var/tmp/image.tar", b"".join(self._client.get_image(image)))
+        self.run("docker load -q -i /var/tmp/image.tar && rm /var/tmp/image.tar")
+
     def run(self, script: str, code: int = 0) -> str:
         done = self._exec(script)
         assert done.returncode == code, f"exit {done.returncode}, not {code}: {script}\n{done.stdout}{done.stderr}"
@@ -203,8 +208,7 @@ def target(client: docker.APIClient, folder: Path) -> Iterator[Target]:
             "first/bin/pip install -q --no-index --find-links /root/wheels 'reconciler[monitor]'; ln -s first current; "
             "ln -s /opt/reconciler/current/bin/reconciler /usr/local/bin/reconciler"
         )
-        made.put("/root/base.tar", b"".join(client.get_image(BASE)))
-        made.run("docker load -q -i /root/base.tar")
+        made.load(BASE)
         yield made
     finally:
         made.close()

@@ -39,8 +39,7 @@ def running(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) 
     machine = Target(engine, IMAGE)
     try:
         machine.start()
-        machine.put("/root/base.tar", b"".join(engine.get_image(BASE)))
-        machine.run("docker load -q -i /root/base.tar; rm /root/base.tar")
+        machine.load(BASE)
         with owner(machine) as made:
             made.account("me", sudo="ALL=(ALL) NOPASSWD: ALL")
             machine.put("/home/me/shop/compose.yaml", SHOP.encode())

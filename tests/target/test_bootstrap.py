@@ -85,9 +85,8 @@ def test_a_second_run_changes_nothing_and_says_so(laptop: Owner) -> None:
     assert "nothing would be changed" in laptop.run(*COMMAND, "--dry-run")
 
 
-def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.APIClient) -> None:
-    laptop.machine.put("/root/base.tar", b"".join(engine.get_image(BASE)))
-    laptop.machine.run("docker load -q -i /root/base.tar; rm /root/base.tar")
+def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner) -> None:
+    laptop.machine.load(BASE)
     laptop.git("clone", "-q", "-o", "mini", "me@target:/srv/git/home.git", "mini")
     clone = laptop.folder / "mini"
     document = clone / "desired-state/mini.yaml"

@@ -39,8 +39,7 @@ def machine(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) 
     made = Target(engine, IMAGE)
     try:
         made.start()
-        made.put("/root/base.tar", b"".join(engine.get_image(BASE)))
-        made.run("docker load -q -i /root/base.tar")
+        made.load(BASE)
         made.put("/root/serve", f"#!/bin/sh\n{SERVER.format(80)}\n".encode(), 0o755)
         made.run(f"docker run -d --restart always -v /root/serve:/serve -p 127.0.0.1:8080:80 {BASE} /serve")
         yield made
