@@ -78,7 +78,7 @@ def run(
 ) -> int:
     """Do the work of a hook that git has started; returns the exit code. `arguments`: git's; `config`: as typed.
 
-    A hook refuses only what it found to be wrong. An error of its own is told, and accepts the push.
+    A hook refuses only what it found to be wrong. If it fails itself, it reports this and accepts the push.
     """
 
     def say(line: str) -> None:

@@ -33,7 +33,7 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.repository = folder, Repository(folder / "home.git")
-        for name in ("operator", "stranger"):
+        for name in ("operator", "outsider"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         key = (folder / "operator.pub").read_text()
         (folder / "signers").write_text(f'* namespaces="git" {key}')
@@ -98,7 +98,7 @@ def test_a_signed_good_commit_chooses_a_newer_version(host: Host) -> None:
     ("version", "key", "outcome", "says"),
     [
         (NEWER, None, "Refused", "is not signed"),
-        (NEWER, "stranger", "Refused", "a signature that is not accepted"),
+        (NEWER, "outsider", "Refused", "a signature that is not accepted"),
         ("0.0.1", "operator", "Refused", "is older than"),
         (__version__, "operator", "Unchanged", "runs already"),
         ("", "operator", "Unchanged", "asks for no version"),
