@@ -93,6 +93,12 @@ def find_compose() -> list[Path]:
     return list(found.values())
 
 
+def project_labels(stack: str, **more: str) -> dict[str, str]:
+    """The labels by which a container belongs to a Compose project. `more`: without Compose's prefix."""
+    own = {"project": stack, "config-hash": "0", **more}
+    return {f"com.docker.compose.{name}": value for name, value in own.items()}
+
+
 def engine_address() -> str:
     return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 

@@ -21,6 +21,9 @@ from reconciler.model.outcome import Reason
 from reconciler.model.times import instant
 
 _TARGET = "/reconciler-doctor"
+_Image = tuple[str, Sequence[str]]
+"""Id and names of the labels."""
+
 _FOLDER = 1 << 31
 """Go's mode bit of a folder."""
 
@@ -53,7 +56,9 @@ class _NoSource(Exception):
     """The engine says that one of the paths does not exist."""
 
 
-def _look(client: docker.APIClient, image: str, paths: Sequence[Path], own: Sequence[Path]) -> dict[str, bool | None]:
+def _look(
+    client: docker.APIClient, image: _Image, paths: Sequence[Path], own: Sequence[Path]
+) -> dict[str, bool | None]:
     """All paths in one container."""
     if not paths:
         return {}
@@ -69,7 +74,7 @@ def _look(client: docker.APIClient, image: str, paths: Sequence[Path], own: Sequ
             client.remove_container(made, force=True)
 
 
-def _images(client: docker.APIClient) -> Iterator[str]:
+def _images(client: docker.APIClient) -> Iterator[_Image]:
     """Small images first; without volumes of their own, which a container would leave behind."""
     with engine_calls("list images"):
         listed = client.images()
@@ -79,19 +84,23 @@ def _images(client: docker.APIClient) -> Iterator[str]:
                 answer: dict[str, Any] = client.inspect_image(item["Id"])  # type: ignore[no-untyped-call]  # the stubs lack it
             except NotFound:
                 continue
-        if not (answer.get("Config") or {}).get("Volumes"):
-            yield str(item["Id"])
+        config = answer.get("Config") or {}
+        if not config.get("Volumes"):
+            yield str(item["Id"]), tuple(config.get("Labels") or ())
 
 
 def _mount(number: int, path: Path) -> docker.types.Mount:
     return docker.types.Mount(f"{_TARGET}/{number}", str(path), "bind", read_only=True)
 
 
-def _make(client: docker.APIClient, image: str, mounts: Sequence[docker.types.Mount]) -> str:
+def _make(client: docker.APIClient, image: _Image, mounts: Sequence[docker.types.Mount]) -> str:
     host_config = client.create_host_config(mounts=list(mounts), network_mode="none")
     name = f"reconciler-doctor-{secrets.token_hex(4)}"
+    # The container inherits the image's labels. With those of `docker commit` it would count as one of a stack.
+    labels = dict.fromkeys(image[1], "")
     try:
-        return str(client.create_container(image, ["true"], host_config=host_config, name=name)["Id"])
+        made = client.create_container(image[0], ["true"], host_config=host_config, name=name, labels=labels)
+        return str(made["Id"])
     except APIError as error:
         if error.is_client_error() and "bind source path" in explanation(error):
             raise _NoSource from error

@@ -23,7 +23,7 @@ SUBJECT = "Adopt the Compose projects of this machine"
 _DRAFT = "/var/tmp/reconciler-adopt"  # noqa: S108  # `mktemp` makes it
 
 LIVES = (
-    "docker ps -q --no-trunc --filter label=com.docker.compose.project | xargs -r docker inspect --format "
+    "docker ps -q --no-trunc --filter label=com.docker.compose.config-hash | xargs -r docker inspect --format "
     "'{{.Id}} {{.State.StartedAt}} {{index .Config.Labels \"com.docker.compose.project\"}} {{.Name}}'"
 )
 """Prints a line for each running container of a Compose project."""

@@ -17,6 +17,7 @@ COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONEOFF = "com.docker.compose.oneoff"
+COMPOSE_HASH = "com.docker.compose.config-hash"
 COMPOSE_FOLDER = "com.docker.compose.project.working_dir"
 COMPOSE_FILES = "com.docker.compose.project.config_files"
 COMPOSE_ENV_FILES = "com.docker.compose.project.environment_file"
@@ -24,6 +25,15 @@ COMPOSE_ENV_FILES = "com.docker.compose.project.environment_file"
 OOM, KILL = "oom", "kill"
 """The engine's words for events of a container: the kernel kills a process for lack of memory, somebody sends a signal.
 """
+
+
+def project_of(labels: Mapping[str, str]) -> str:
+    """The Compose project of the container with these labels; empty if it belongs to none.
+
+    Compose labels the images that it builds with project and service, and each container of such an image inherits
+    both, also one of `docker run`. So Compose counts only containers with its hash of the configuration.
+    """
+    return labels.get(COMPOSE_PROJECT, "") if COMPOSE_HASH in labels else ""
 
 
 def is_anonymous(volume: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.engine import UNIX, plain_events
 from reconciler.log import logger
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
+from reconciler.model.observed import LABEL_HOST, project_of
 
 EVENTS = ["create", "destroy", "die", "start", "stop", "pause", "unpause", "rename", "update", "health_status"]
 EVENTS += ["connect", "disconnect"]
@@ -92,4 +92,4 @@ class ChangeWatch:
         if event.get("Type") == "network":
             known = self._containers()
             return known is None or attributes.get("container") in known
-        return attributes.get(LABEL_HOST) == self._host or attributes.get(COMPOSE_PROJECT) in self._stacks()
+        return attributes.get(LABEL_HOST) == self._host or project_of(attributes) in self._stacks()

@@ -11,6 +11,7 @@ from reconciler.model.observed import (
     COMPOSE_ENV_FILES,
     COMPOSE_FILES,
     COMPOSE_FOLDER,
+    COMPOSE_HASH,
     COMPOSE_NUMBER,
     COMPOSE_ONEOFF,
     COMPOSE_PROJECT,
@@ -23,6 +24,7 @@ from reconciler.model.observed import (
     ObservedState,
     ObservedVolume,
     Started,
+    project_of,
 )
 from reconciler.model.times import engine_time
 from reconciler.observe import facts
@@ -37,9 +39,10 @@ LEAST_COUNTED = 64 << 20
 
 def label_filter(stacks: frozenset[str]) -> dict[str, list[str]]:
     """The filter for the engine's list. The answer can contain containers of more stacks than these."""
-    # Several labels in one filter mean "and", so several stacks are separated afterwards.
+    # Several labels in one filter mean "and", so several stacks are separated afterwards. The hash: see
+    # `project_of`.
     only = next(iter(stacks)) if len(stacks) == 1 else None
-    return {"label": [f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT]}
+    return {"label": [f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT, COMPOSE_HASH]}
 
 
 def listed_state(stacks: frozenset[str], answers: Iterable[Answer]) -> ObservedState:
@@ -52,7 +55,7 @@ def started(answers: Iterable[Answer]) -> list[Started]:
     found: dict[str, Started] = {}
     for answer in sorted(answers, key=lambda item: int(item.get("Created") or 0)):
         labels = answer.get("Labels") or {}
-        name, folder = labels.get(COMPOSE_PROJECT), labels.get(COMPOSE_FOLDER)
+        name, folder = project_of(labels), labels.get(COMPOSE_FOLDER)
         if name and folder and LABEL_HOST not in labels:
             named = (labels.get(key, "").split(",") for key in (COMPOSE_FILES, COMPOSE_ENV_FILES))
             found[name] = Started(name, folder, *(tuple(filter(None, paths)) for paths in named))
@@ -63,9 +66,9 @@ def ordered(found: Iterable[Container]) -> tuple[Container, ...]:
     return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))
 
 
-def stack_of(answer: Answer) -> str | None:
-    """The Compose project of a list's entry."""
-    return (answer.get("Labels") or {}).get(COMPOSE_PROJECT)
+def stack_of(answer: Answer) -> str:
+    """The Compose project of a list's entry; empty if it belongs to none."""
+    return project_of(answer.get("Labels") or {})
 
 
 def listed(answer: Answer) -> Container:
@@ -75,7 +78,7 @@ def listed(answer: Answer) -> Container:
     return Container(
         id=answer["Id"],
         name=name_of(answer),
-        stack=labels.get(COMPOSE_PROJECT, ""),
+        stack=project_of(labels),
         service=labels.get(COMPOSE_SERVICE, ""),
         number=_number(labels),
         state=answer["State"],
@@ -102,7 +105,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
     return Container(
         id=answer["Id"],
         name=answer["Name"].lstrip("/"),
-        stack=labels.get(COMPOSE_PROJECT, ""),
+        stack=project_of(labels),
         service=labels.get(COMPOSE_SERVICE, ""),
         number=_number(labels),
         state=state["Status"],

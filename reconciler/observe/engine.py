@@ -77,7 +77,7 @@ class EngineObserver:
             memory_total=int(machine["MemTotal"]),
             complete=True,
             images=self.defaults(item.image for item in containers),
-            others={read.name_of(one): read.stack_of(one) or "" for one in answers if read.stack_of(one) not in wanted},
+            others={read.name_of(one): read.stack_of(one) for one in answers if read.stack_of(one) not in wanted},
             log_driver=str(machine.get("LoggingDriver") or ""),
             engine=abilities.read(machine, {}, self._client.api_version, self._is_local(), time.time()),
         )

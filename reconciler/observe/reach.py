@@ -14,7 +14,7 @@ from docker.errors import NotFound
 from reconciler.engine import connect, engine_calls
 from reconciler.errors import Transient
 from reconciler.model.checks import EngineFacts, LogFacts, Published
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
+from reconciler.model.observed import LABEL_HOST, project_of
 from reconciler.model.outcome import Reason
 from reconciler.observe import abilities
 from reconciler.observe.containers import working_set
@@ -77,7 +77,7 @@ def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[P
     found = []
     for item in listed:
         labels = item.get("Labels") or {}
-        managed = LABEL_HOST in labels or labels.get(COMPOSE_PROJECT) in adopted
+        managed = LABEL_HOST in labels or project_of(labels) in adopted
         name = (item.get("Names") or [item["Id"][:12]])[0].lstrip("/")
         for port in item.get("Ports") or ():
             if port.get("PublicPort"):
@@ -99,7 +99,7 @@ def log_facts(client: docker.APIClient, adopted: Collection[str], daemon_json: P
                 log = client.inspect_container(item["Id"])["HostConfig"].get("LogConfig") or {}
                 if _grows(str(log.get("Type") or driver), log.get("Config") or {}):
                     labels = item.get("Labels") or {}
-                    managed = LABEL_HOST in labels or labels.get(COMPOSE_PROJECT) in adopted
+                    managed = LABEL_HOST in labels or project_of(labels) in adopted
                     growing[managed].append((item.get("Names") or [item["Id"][:12]])[0].lstrip("/"))
     return LogFacts(driver, _default_bounded(driver, daemon_json), tuple(sorted(growing[True])), len(growing[False]))
 

@@ -15,7 +15,7 @@ from reconciler.effects import Effects
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Stack
 from reconciler.observe.engine import EngineObserver
-from tests.conftest import engine_address, find_compose, missing, sweep
+from tests.conftest import engine_address, find_compose, missing, project_labels, sweep
 from tests.contract.services import HOST
 from tests.contract.worlds import RealClock, World
 from tests.fakes.machine import FakeMachine
@@ -62,7 +62,7 @@ def real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
     def foreign(name: str, port: int) -> None:
         host = client.create_host_config(port_bindings={80: ("0.0.0.0", port)})
-        labels = {"com.docker.compose.project": neighbour}
+        labels = project_labels(neighbour)
         made = client.create_container(
             images["actor"], ["sleep", "60"], name=name, ports=[80], host_config=host, labels=labels
         )

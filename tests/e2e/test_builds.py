@@ -79,9 +79,15 @@ def test_the_pull_policies_never_and_build_are_followed(host: Host) -> None:
     assert [foretold[key] for key in TOLD] == [turn[key] for key in TOLD]
     host.engine.tag(IMAGE, *name.split(":"))  # type: ignore[arg-type]  # name and tag
     assert host.once()["outcome"] == "Succeeded"
-    before = host.container("own")["Id"]
+    own = host.container("own")
+    before = own["Id"]
+    by_hand = host.engine.create_container(own["Image"], ["sleep", "60"], name=f"{host.stack}-by-hand")["Id"]
+    host.engine.start(by_hand)
+    assert host.status()["sync"] == "Synced"  # the image has Compose's labels, and this is no container of the stack
     host.push(services, {"own/Dockerfile": dockerfile, "README.md": "x"})
     turn = host.once()
     assert turn["outcome"] == "Succeeded", turn["message"]
     assert host.container("own")["Id"] == before  # built anew, with the same result
+    assert host.engine.inspect_container(by_hand)["State"]["Running"]
+    host.engine.remove_container(by_hand, force=True)
     host.engine.remove_image(name, force=True)

@@ -9,14 +9,14 @@ import docker
 import pytest
 
 from reconciler.observe.changes import ChangeWatch
-from tests.conftest import engine_address
+from tests.conftest import engine_address, project_labels
 
 pytestmark = pytest.mark.engine
 
 
 def test_only_what_is_looked_after_wakes(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> None:
     """`stack_name` is the neighbour's project at first, then a stack of ours."""
-    labels = {"com.docker.compose.project": stack_name}
+    labels = project_labels(stack_name)
     container = engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"]
     network = engine.create_network(f"{stack_name}_more", labels=labels)["Id"]
     woken = threading.Event()

@@ -20,6 +20,7 @@ LISTED: dict[str, Any] = {
     ],
     "Labels": {
         "com.docker.compose.project": "shop",
+        "com.docker.compose.config-hash": "0",
         "com.docker.compose.service": "web",
         "com.docker.compose.container-number": "3",
         "com.docker.compose.oneoff": "False",

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.observe.containers import LEAST_COUNTED
 from reconciler.observe.engine import EngineObserver
+from tests.conftest import project_labels
 
 pytestmark = pytest.mark.engine
 
@@ -29,7 +30,7 @@ def make(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> M
     """Start a container of this test's stack: `make(program, host={...}, **create_options)` → id."""
 
     def started(program: str, host: dict[str, Any] | None = None, **options: Any) -> str:
-        labels = {"com.docker.compose.project": stack_name} | options.pop("labels", {})
+        labels = project_labels(stack_name) | options.pop("labels", {})
         config = engine.create_host_config(**(host or {}))
         made = engine.create_container(
             images["actor"], ["sh", "-c", program], labels=labels, host_config=config, **options
@@ -45,6 +46,19 @@ def eventually(condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return condition()
+
+
+def test_a_container_that_only_inherits_labels_belongs_to_no_stack(
+    engine: docker.APIClient, observer: EngineObserver, images: dict[str, str], stack_name: str
+) -> None:
+    """Compose labels what it builds, and every container of such an image has these labels."""
+    labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": "web"}
+    id = str(engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"])
+    engine.start(id)
+    whole = observer.inspect([stack_name])
+    assert (whole.containers, observer.look([stack_name]).containers) == ((), ())
+    assert id in {item.id for item in whole.foreign}
+    assert observer.look([stack_name, "another"]).containers == ()
 
 
 def test_foreign_container_counts_with_its_limit(observer: EngineObserver, make: Make) -> None:

@@ -18,7 +18,7 @@ from reconciler.errors import Away
 from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.engine import EngineObserver
 from reconciler.observe.quick import QuickObserver
-from tests.conftest import engine_address
+from tests.conftest import engine_address, project_labels
 
 
 class Full:
@@ -70,7 +70,7 @@ def test_an_answer_that_breaks_off_is_none(answer: bytes) -> None:
 
 def test_what_the_engine_shows_is_taken() -> None:
     entry = b'[{"Id": "a", "Names": ["/shop-web-1"], "State": "running", '
-    entry += b'"Labels": {"com.docker.compose.project": "shop"}}]'
+    entry += b'"Labels": {"com.docker.compose.project": "shop", "com.docker.compose.config-hash": "0"}}]'
     with engine_that_says(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + entry) as address:
         [found] = quick(address).look(["shop"]).containers
     assert (found.name, found.state) == ("shop-web-1", "running")
@@ -99,7 +99,7 @@ def test_it_sees_what_the_library_sees(
     engine: docker.APIClient, images: dict[str, str], stack_name: str, others: list[str]
 ) -> None:
     for number in (1, 2):
-        labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": f"s{number}"}
+        labels = project_labels(stack_name, service=f"s{number}")
         engine.start(engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"])
     seen = QuickObserver(engine_address(), Full).look([stack_name, *others])
     assert len(seen.containers) == 2
@@ -110,7 +110,7 @@ def test_it_sees_what_the_library_sees(
 def test_a_look_that_differs_in_ages_only_is_the_same_look(
     engine: docker.APIClient, images: dict[str, str], stack_name: str
 ) -> None:
-    labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": "web"}
+    labels = project_labels(stack_name, service="web")
     id = engine.create_container(images["actor"], ["sleep", "600"], labels=labels)["Id"]
     engine.start(id)
     observer = QuickObserver(engine_address(), Full)

@@ -11,9 +11,9 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
+from reconciler.model.observed import LABEL_HOST
 from reconciler.observe.reach import log_facts
-from tests.conftest import BASE
+from tests.conftest import BASE, project_labels
 
 LOGS: dict[str, Any] = {
     "plain": {"Type": "json-file", "Config": {}},
@@ -33,7 +33,7 @@ def names(engine: docker.APIClient) -> Iterator[dict[str, str]]:
     try:
         for name, logs in LOGS.items():
             project = {"adopted": f"mine-{mark}", "foreign": f"theirs-{mark}"}.get(name)
-            labels = {COMPOSE_PROJECT: project} if project else {LABEL_HOST: "mini"}
+            labels = project_labels(project) if project else {LABEL_HOST: "mini"}
             config = engine.create_host_config(log_config=logs)
             engine.create_container(BASE, "true", name=made[name], host_config=config, labels=labels)
         yield {**made, "project": f"mine-{mark}"}
