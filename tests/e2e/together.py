@@ -56,7 +56,11 @@ class Together:
         def tell(case: tuple[str, Path]) -> None:
             name, compose = case
             with new_host(folder / f"{name}-{composes.index(compose)}", compose) as host:
-                self._stories[name][0](host)
+                try:
+                    self._stories[name][0](host)
+                except AssertionError as error:
+                    error.add_note("\n".join(["The last output of the agent:", *host.outputs[-2:]]))
+                    raise
 
         with started(cases, tell) as futures:
             yield {
