@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from io import BytesIO
 from pathlib import Path
 
 import docker
 import pytest
 
 from reconciler.act.visibility import seen
+from tests.conftest import project_labels
 
 pytestmark = pytest.mark.engine
 
@@ -23,3 +27,21 @@ def test_what_containers_see(engine: docker.APIClient, images: dict[str, str], t
     after = engine.containers(all=True, filters={"name": "reconciler-doctor-"})
     assert {item["Id"] for item in after} <= before, "no container stays"
     assert seen(engine, [], [gone]) == {str(gone): False}
+
+
+def test_the_container_belongs_to_no_stack_and_to_no_agent(engine: docker.APIClient, tmp_path: Path) -> None:
+    """Images of `docker commit` have all labels of the container, and the smallest image is used."""
+    labels = {**project_labels("shop", service="web"), "dev.reconciler.host": "mini"}
+    text = "FROM scratch\n" + "".join(f"LABEL {name}={value}\n" for name, value in labels.items())
+    name = f"reconciler-test/{uuid.uuid4().hex}"
+    list(engine.build(fileobj=BytesIO(text.encode()), tag=name, rm=True, decode=True))
+    try:
+        began = int(time.time())
+        assert seen(engine, [], [tmp_path]) == {str(tmp_path): True}
+        filters = {"type": "container", "event": "create", "image": engine.inspect_image(name)["Id"]}
+        made = list(engine.events(since=began, until=int(time.time()) + 1, filters=filters, decode=True))
+    finally:
+        engine.remove_image(name, force=True)
+    assert made
+    for event in made:
+        assert {event["Actor"]["Attributes"][label] for label in labels} == {""}
