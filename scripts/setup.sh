@@ -562,6 +562,11 @@ set_up() {
     if [ "$1" = tests ]; then
         set_up_tool ssh-keygen openssh-client "the tests sign commits with it"
         set_up_tool gpg gnupg "the tests sign commits with it"
+        # openssh-server starts a server, so a developer decides alone. Without these, some tests are skipped.
+        if [ "${CI:-}" = true ] && has_apt; then
+            set_up_tool sshd openssh-server "the tests push over it"
+            set_up_tool nft nftables "the tests check firewall rules with it"
+        fi
         set_up_compose_versions
     fi
     only_one_done
