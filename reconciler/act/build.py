@@ -83,6 +83,8 @@ class ImageBuilder:
         self._environment = {
             **{name: environ[name] for name in PASSED_ON if name in environ},
             "DOCKER_HOST": address,
+            # Compose calls git in the context. There a commit's files could be a repository whose config runs programs.
+            "GIT_DIR": os.devnull,
             # Otherwise 2.40 calls a separate buildx of at least 0.17, which many machines do not have.
             "COMPOSE_BAKE": "false",
         }

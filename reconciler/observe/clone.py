@@ -12,6 +12,9 @@ from reconciler.process import Completed, run
 NOTES = "refs/notes/reconciler/"
 """Refs of the git notes in which agents write outcomes; README says how to fetch them."""
 
+EXPLICIT = "safe.bareRepository=explicit"
+"""Otherwise git takes a folder of committed files for a repository, whose config can name programs."""
+
 _NETWORK = 120.0
 """Seconds that a fetch or a look at the remote may take."""
 
@@ -109,7 +112,7 @@ class Clone:
     def _git(self, *arguments: str, timeout: float = 60.0) -> Completed:
         environ = {**self.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "TZ": "UTC"}
         return run(
-            ["git", "-C", os.path.abspath(self.folder), *arguments],
+            ["git", "-c", EXPLICIT, "-C", os.path.abspath(self.folder), *arguments],
             env=environ, timeout=timeout, reason=Reason.FETCH_FAILED,
         )  # fmt: skip
 

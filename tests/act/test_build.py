@@ -172,6 +172,30 @@ def test_whose_fault_it_is(output: str, kind: type[Exception]) -> None:
     assert type(build_error(want("x"), output)) is kind
 
 
+def test_a_repository_in_a_context_runs_nothing(builder: ImageBuilder, name: str, tmp_path: Path) -> None:
+    """Compose asks git about the context, and git takes any folder with these files for a repository, with a config
+    that names programs."""
+    ran = tmp_path / "ran"
+    config = f"""
+        [core]
+            repositoryformatversion = 1
+            bare = false
+            worktree = .
+            fsmonitor = touch {ran}
+        [extensions]
+            partialClone = origin
+        [remote "origin"]
+            promisor = true
+            url = "ext::touch {ran}"
+        [protocol]
+            allow = always
+        """
+    repository = {"HEAD": "ref: refs/heads/main", "refs/heads/main": "1" * 40, "objects/x": "", "config": config}
+    files = {f"app/{path}": text for path, text in repository.items()}
+    builder.build(want(name), CommitFiles({"app/Dockerfile": f"FROM {BASE}\nCOPY HEAD /\n", **files}))
+    assert not ran.exists()
+
+
 def test_links_in_a_context_are_links_to_the_builder(builder: ImageBuilder, name: str) -> None:
     """Links that lead out of the context are broken, because the builder stays within it."""
     links = {"app/in": "real/x", "app/real/up": "../top", "app/out": "/etc/hostname", "app/above": "../secret",

@@ -77,3 +77,19 @@ def test_a_tree_is_restored_without_touching_the_working_folder(place: Clone, re
     with pytest.raises(Usage, match="git cannot make the commit"):
         restoring_commit(nobody, place.tree(first), second, "Roll back")
     assert subprocess.run(["git", "-C", place.folder, "fsck"], capture_output=True).returncode == 0
+
+
+def test_a_repository_among_the_files_of_a_clone_is_not_asked(place: Clone, tmp_path: Path) -> None:
+    """Whoever can push can commit one, with a config that names programs and remotes."""
+    folder = Path(place.folder) / "app"
+    git(Path(place.folder), "init", "--quiet", "--bare", str(folder))
+    for name, value in (("bare", "false"), ("worktree", str(folder)), ("fsmonitor", f"touch {tmp_path}/ran")):
+        git(folder, "config", f"core.{name}", value)
+    git(folder, "config", "remote.mini.url", "ssh://root@elsewhere.invalid/srv/git/home.git")
+    within = Clone(str(folder), ENVIRONMENT)
+    assert within.url("mini") is None
+    with pytest.raises(Usage):
+        within.root()
+    with pytest.raises(Usage):
+        within.changes()
+    assert not (tmp_path / "ran").exists()
