@@ -205,7 +205,9 @@ class Rollout:
         container = self._container(step)
         if self._health_gate is not None:
             self._health_gate.drop(container)
-        self._world.applier.stop_all({container: min(self._service(step).grace, self._world.longest_stop)})
+        left = next((item for item in self._observed.containers if item.id == container), None)
+        grace = self._grace(left) if left else min(self._service(step).grace, self._world.longest_stop)
+        self._world.applier.stop_all({container: grace})
         self._world.applier.remove(container)
 
     def _told(self, error: RolloutFailed) -> RolloutFailed:

@@ -18,8 +18,7 @@ from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Change, Plan
 
 SUFFIX = ".trial"
-"""Suffix of a trial's service name. If a killed agent leaves a trial container behind, its service is in no commit, so
-the container is removed like that of any service that is gone."""
+"""Suffix of a trial's service name. If a killed agent leaves a trial container behind, its service is in no commit."""
 
 _EXCLUSIVE = ("ports", "hostname", "domainname", "mac_address")
 _OURS = (LABEL_HOST, LABEL_STACK, LABEL_SPEC)
@@ -90,6 +89,17 @@ class Trials:
         is replaced."""
         for service in self._diff.order if self._diff.intent is Intent.ADVANCE else ():
             trial, pairing = service.update.trial, self._diff.pairings[service.key]
+    def end_left(self) -> None:
+        """End trials that a killed agent has left running, before a new container needs their memory."""
+        for key, items in self._diff.gone.items():
+            left = [item for item in items if item.running]
+            if key[1].endswith(SUFFIX) and key not in self._diff.known and left:
+                self._diff.gone[key] = tuple(item for item in items if not item.running)
+                for item in left:
+                    self._builder.memory.stop(item.id)
+                    cause = "its trial was cut off"
+                    self._builder.add(Action.REMOVE_CONTAINER, *key, item.name, cause, id=item.id, change=Change.TRIAL)
+
             if trial is None or service.key in start_first or not self._replaces(pairing):
                 continue
             why = self._obstacle(service, moved)
