@@ -101,7 +101,7 @@ def _update(text: Json) -> Update:
 
 
 def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
-    """`mounts`: volumes by key, `:ro` if they are only read. `labels`, `network_mode` as in Compose files."""
+    """`mounts`: volumes by key, `:ro` if they are only read. The keys named below are as in Compose files."""
     config: dict[str, Any] = {"image": f"{name}:{version}"}
     mounts = (item.partition(":") for item in text.get("mounts", ()))
     volumes = [
@@ -111,7 +111,7 @@ def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
     return (
         config
         | ({"volumes": volumes} if volumes else {})
-        | {key: text[key] for key in ("labels", "network_mode", "hostname") if key in text}
+        | {key: text[key] for key in ("labels", "network_mode", "hostname", "devices") if key in text}
     )
 
 

@@ -170,10 +170,13 @@ def test_what_a_trial_container_is_made_of() -> None:
     base = made.services()[WEB]
     labels = {**base.config["labels"], "traefik.enable": "true"}
     read_only = {"type": "bind", "source": "/state/trees/x", "target": "/x", "read_only": True}
-    config = {**base.config, "labels": labels, "hostname": "web", "volumes": [*base.config["volumes"], read_only]}
+    attached = {"shop_default": {"aliases": ["front"], "ipv4_address": "10.0.0.9", "priority": 5}}
+    more = {"labels": labels, "hostname": "web", "networks": attached, "volumes": [*base.config["volumes"], read_only]}
+    config = {**base.config, **more}
     service = base.__class__(**{**{name: getattr(base, name) for name in base.__slots__}, "config": config})
     tried = trial_of(service, Trial())
     assert tried.config["labels"].keys() == {LABEL_HOST, LABEL_STACK, LABEL_SPEC}
     assert not {"ports", "hostname"} & tried.config.keys()
+    assert tried.config["networks"] == {"shop_default": {"priority": 5}}
     assert tried.config["volumes"] == [{"type": "tmpfs", "target": "/data"}, read_only]
     assert trial_of(service, Trial(shared_volumes=True)).config["volumes"] == config["volumes"]

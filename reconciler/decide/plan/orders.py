@@ -15,6 +15,9 @@ from reconciler.model.outcome import Intent
 NO_MEMORY = "both together would take more memory than is allowed"
 """The one reason that depends on the other services: see `planner.plan`."""
 
+SHARED_DEVICES = ("/dev/dri", "/dev/kfd", "/dev/nvidia", "/dev/net/tun", "/dev/fuse", "/dev/kvm")
+"""The beginning of paths of devices that several programs use at once. Others are mostly serial ports and cameras."""
+
 
 def update_of(service: Service, diff: StateDiff) -> Update:
     """How the service is replaced. A rollback also goes start-first if the failed commit asks for it, so that nothing
@@ -48,6 +51,23 @@ def alone(service: Service, update: Update, diff: StateDiff) -> str:
     return next(_alone(service, update), "it may write a volume without a name" if inherited else "")
 
 
+def borrows(service: Service) -> str:
+    """What a second container of the service would get in the way of: something that neither is its own; '' if
+    nothing."""
+    config = service.config
+    if config.get("network_mode") == "host":
+        return "it uses the host's network"
+    if service.shares:
+        return f"it shares with {', '.join(service.shares)}"
+    for used in (config.get("network_mode"), *(config.get("volumes_from") or ())):
+        if str(used).startswith("container:"):
+            return f"it shares with {str(used).split(':')[1]}"
+    devices = (item if isinstance(item, str) else item["source"] for item in config.get("devices") or ())
+    paths = (item.partition(":")[0] for item in devices)
+    single = next((path for path in paths if path.startswith("/") and not path.startswith(SHARED_DEVICES)), "")
+    return f"only one container can use the device {single}" if single else ""
+
+
 def found_by_labels(service: Service) -> bool:
     """Whether a proxy finds it by its labels: such a proxy uses addresses, not aliases."""
     return any(name == "caddy" or name.startswith(("caddy.", "caddy_", "traefik.")) for name in _labels(service))
@@ -69,10 +89,9 @@ def _alone(service: Service, update: Update) -> Iterator[str]:
             yield f"only one container can have the address {fixed}"
     if config.get("mac_address"):
         yield f"only one container can have the address {config['mac_address']}"
-    if config.get("network_mode") == "host":
-        yield "it uses the host's network"
-    if service.shares:
-        yield f"it shares with {', '.join(service.shares)}"
+    borrowed = borrows(service)
+    if borrowed:
+        yield borrowed
     for mount in config.get("volumes") or () if not update.shared_volumes else ():
         if mount["type"] in WRITABLE_KINDS and not mount.get("read_only"):
             yield f"it may write {mount.get('source') or 'a volume without a name'}"

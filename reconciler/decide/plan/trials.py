@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from reconciler.decide import footprint
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff, needs
 from reconciler.decide.plan.exclusive import WRITABLE_KINDS
-from reconciler.decide.plan.orders import NO_MEMORY
+from reconciler.decide.plan.orders import NO_MEMORY, borrows
 from reconciler.decide.slots import Pairing, completed, has_run
 from reconciler.model.desired import AS_USUAL, Condition, DesiredState, Endpoint, Service, ServiceKey, Trial
 from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
@@ -21,6 +21,7 @@ SUFFIX = ".trial"
 """Suffix of a trial's service name. If a killed agent leaves a trial container behind, its service is in no commit."""
 
 _EXCLUSIVE = ("ports", "hostname", "domainname", "mac_address")
+_EXCLUSIVE_IN_A_NETWORK = ("aliases", "ipv4_address", "ipv6_address", "link_local_ips", "mac_address")
 _OURS = (LABEL_HOST, LABEL_STACK, LABEL_SPEC)
 
 
@@ -31,7 +32,7 @@ def trial_of(service: Service, trial: Trial) -> Service:
     labels = dict(config.get("labels") or {})
     config["labels"] = {name: labels[name] for name in _OURS if name in labels}
     if config.get("networks"):
-        config["networks"] = {name: {} for name in config["networks"]}
+        config["networks"] = {name: _attached(options or {}) for name, options in config["networks"].items()}
     if config.get("volumes") and not trial.shared_volumes:
         config["volumes"] = [_in_its_place(item) for item in config["volumes"]]
     name = f"{service.name}{SUFFIX}"
@@ -70,6 +71,10 @@ def untried(plan: Plan) -> Iterator[Violation]:
             )
 
 
+def _attached(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in _EXCLUSIVE_IN_A_NETWORK}
+
+
 def _in_its_place(mount: dict[str, Any]) -> dict[str, Any]:
     if mount["type"] not in WRITABLE_KINDS or mount.get("read_only"):
         return mount
@@ -84,11 +89,6 @@ class Trials:
         self._diff, self._builder, self._cramped = diff, builder, cramped
         self.surges: list[tuple[ServiceKey, int]] = []
 
-    def add(self, start_first: Collection[ServiceKey], moved: Collection[ServiceKey]) -> None:
-        """`start_first`: services that are replaced start-first, and so need no trial. `moved`: services whose network
-        is replaced."""
-        for service in self._diff.order if self._diff.intent is Intent.ADVANCE else ():
-            trial, pairing = service.update.trial, self._diff.pairings[service.key]
     def end_left(self) -> None:
         """End trials that a killed agent has left running, before a new container needs their memory."""
         for key, items in self._diff.gone.items():
@@ -100,6 +100,11 @@ class Trials:
                     cause = "its trial was cut off"
                     self._builder.add(Action.REMOVE_CONTAINER, *key, item.name, cause, id=item.id, change=Change.TRIAL)
 
+    def add(self, start_first: Collection[ServiceKey], moved: Collection[ServiceKey]) -> None:
+        """`start_first`: services that are replaced start-first, and so need no trial. `moved`: services whose network
+        is replaced."""
+        for service in self._diff.order if self._diff.intent is Intent.ADVANCE else ():
+            trial, pairing = service.update.trial, self._diff.pairings[service.key]
             if trial is None or service.key in start_first or not self._replaces(pairing):
                 continue
             why = self._obstacle(service, moved)
@@ -116,10 +121,8 @@ class Trials:
     def _obstacle(self, service: Service, moved: Collection[ServiceKey]) -> str:
         if service.completes:
             return "it is a one-shot"
-        if service.shares:
-            return f"it shares with {', '.join(service.shares)}"
-        if service.config.get("network_mode") == "host":
-            return "it uses the host's network"
+        if borrows(service):
+            return borrows(service)
         if service.key in moved:
             return "its network is replaced"
         if (service.stack, f"{service.name}{SUFFIX}") in self._diff.services:
