@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 Range = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,6 +20,15 @@ def range_of(text: str) -> Range | None:
     if mapped is None or found.prefixlen < 96:
         return found
     return ipaddress.ip_network((mapped, found.prefixlen - 96), strict=False)
+
+
+def plain_address(text: str) -> str:
+    """The address of a container, IP or MAC, in the spelling of the engine; any other text in lower case."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        digits = re.sub("[:.-]", "", text.lower())
+        return ":".join(re.findall("..", digits)) if re.fullmatch("[0-9a-f]{12}", digits) else text.lower()
 
 
 def overlap(one: Range, other: Range) -> bool:

@@ -200,3 +200,31 @@ def test_an_ipc_that_is_not_shared_is_warned_about(owner: dict[str, Any], warned
     found = [item for item in judge({"services": services}) if item.rule == "ipc-not-shared"]
     assert [(item.level, item.pointer) for item in found] == [(Level.WARN, "/services/a/ipc")] * warned
     assert all("`ipc: shareable` on the service b" in item.hint for item in found)
+
+
+# ----------------------------------------------------------------------------------------------------- addresses
+
+
+def at(**addresses: str) -> dict[str, Any]:
+    return {"networks": {"n": addresses}}
+
+
+@pytest.mark.parametrize(
+    ("services", "told"),
+    [
+        ({"a": at(ipv4_address="10.7.0.9"), "b": at(ipv4_address="10.7.0.9")}, "b: asks for the address 10.7.0.9, as"),
+        ({"a": at(ipv6_address="fd00:7::9"), "b": at(ipv6_address="fd00:7:0::0009")}, "fd00:7:0::0009, as shop/a"),
+        ({"a": at(mac_address="02:42:0a:00:00:01"), "b": at(mac_address="02-42-0A-00-00-01")}, "01, as shop/a"),
+        ({"a": {"mac_address": "02:42:0a:00:00:01", **at()}, "b": at(mac_address="02:42:0A:00:00:01")}, "as shop/a"),
+        ({"a": {"scale": 2, **at(ipv4_address="10.7.0.9")}}, "10.7.0.9, and 2 replicas need one each"),
+        ({"a": at(ipv4_address="10.7.0.1")}, "10.7.0.1, as the gateway of network n"),
+        ({"a": at(ipv4_address="10.7.0.5")}, "10.7.0.5, as router among the aux_addresses of network n"),
+        ({"a": at(ipv4_address="10.7.0.9"), "b": {"scale": 0, **at(ipv4_address="10.7.0.9")}}, ""),
+        ({"a": at(ipv4_address="10.7.0.9"), "b": {"networks": {"m": {"ipv4_address": "10.7.0.9"}}}}, ""),
+    ],
+)  # fmt: skip
+def test_an_address_for_two_containers_is_refused(services: dict[str, Any], told: str) -> None:
+    pools = [{"subnet": "10.7.0.0/24", "aux_addresses": {"router": "10.7.0.5"}}, {"subnet": "fd00:7::/64"}]
+    networks = {"n": {"name": "n", "ipam": {"config": pools}}, "m": {"name": "m", "external": True}}
+    found = [item for item in judge({"services": services, "networks": networks}) if item.rule == "address-conflict"]
+    assert [told in item.message for item in found] == ([True] if told else [])

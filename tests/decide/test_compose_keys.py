@@ -134,6 +134,21 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
         {"services": {"a": {"container_name": "xy"}, "b": {"container_name": "xy"}}},
         "name-conflict",
     ),
+    "services.*.mac_address": (
+        {"services": {name: {"mac_address": "02:42:0a:00:00:01", "networks": {"n": None}} for name in "ab"}},
+        "address-conflict",
+    ),
+    **{
+        f"services.*.networks.*.{key}": (
+            {"services": {name: {"networks": {"n": {key: address}}} for name in "ab"}},
+            "address-conflict",
+        )
+        for key, address in {
+            "ipv4_address": "10.1.2.3",
+            "ipv6_address": "fd00::1",
+            "mac_address": "02:42:0a:00:00:01",
+        }.items()
+    },
     "services.*.stop_grace_period": (service(stop_grace_period="1000h0m0s"), "stop-grace-period"),
     "services.*.scale": (service(container_name="xy", scale=2), "replicas-with-name"),
     "services.*.deploy.replicas": (service(container_name="xy", deploy={"replicas": 2}), "replicas-with-name"),

@@ -188,17 +188,24 @@ def test_what_a_suspended_stack_holds_is_waited_for_and_nothing_stops(what: str)
     settled(life)
 
 
-def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> None:
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("10.9.0.5", {"ipv4_address": "10.9.0.5"}),
+        ("02:42:0a:00:00:05", {"mac_address": "02-42-0A-00-00-05"}),
+    ],
+)
+def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops(asked: str, written: dict[str, str]) -> None:
     life = moved(
         {"a": service("a:1"), "b": service("b:1", networks={"lan": None})},
-        {"a": at("a:1", "10.9.0.5"), "b": service("b:1", networks={"lan": None})},
+        {"a": service("a:1", networks={"lan": written}), "b": service("b:1", networks={"lan": None})},
     )
-    life.machine.named("shop-b-1").addresses["shop_lan"] = "10.9.0.5"
+    life.machine.named("shop-b-1").addresses["shop_lan"] = asked
     before = life.machine.snapshot()
     for _ in range(3):
         turn = life.turn()
         assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
-        assert "10.9.0.5, which shop-b-1 has" in turn.message
+        assert f"{asked}, which shop-b-1 has" in turn.message
         assert life.machine.snapshot() == before
 
 

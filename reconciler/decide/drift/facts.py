@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.decide.defaults import PIDS
 from reconciler.decide.drift.wanted_facts import LIMITS, OTHERS, wanted
+from reconciler.formats.cidr import plain_address
 from reconciler.formats.quantities import shown, size
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
@@ -131,7 +132,7 @@ def _endpoint(wanted: Endpoint, found: Mapping[str, Any]) -> Iterable[str]:
     if missing:
         yield f"no alias {', '.join(missing)}"
     for name, asked in (("ipv4", wanted.ipv4), ("ipv6", wanted.ipv6), ("mac", wanted.mac)):
-        if asked and found[name] is not None and asked.lower() != found[name].lower():
+        if asked and found[name] is not None and plain_address(asked) != plain_address(found[name]):
             yield f"address {found[name] or 'none'} instead of {asked}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 
 from reconciler.decide.slots import Pairing
+from reconciler.formats.cidr import plain_address
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.plan import Action, Plan
@@ -90,11 +91,12 @@ def asked_ports(service: Service) -> Iterator[tuple[Port, ...]]:
 
 
 def _asked(service: Service) -> Iterable[tuple[str, str]]:
-    """(network, address) that the service's file chooses."""
+    """(network, address) that the service's file chooses. A MAC address of the service is that of one of its
+    networks."""
     for endpoint in service.endpoints:
-        for address in (endpoint.ipv4, endpoint.ipv6, endpoint.mac):
+        for address in (endpoint.ipv4, endpoint.ipv6, endpoint.mac or service.config.get("mac_address")):
             if address:
-                yield endpoint.network, address.lower()
+                yield endpoint.network, plain_address(address)
 
 
 def _written(service: Service) -> Iterable[str]:

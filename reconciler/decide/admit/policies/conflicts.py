@@ -1,4 +1,4 @@
-"""Names, published ports and subnets that two services or networks of one host cannot share."""
+"""Names, published ports, addresses and subnets that two services or networks of one host cannot share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.decide.admit.budget import replicas
 from reconciler.decide.admit.policies.objects import ID
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.slots import STANDBY
-from reconciler.formats.cidr import Range, overlap, range_of
+from reconciler.formats.cidr import Range, overlap, plain_address, range_of
 from reconciler.formats.yamls import Pointer
 from reconciler.values import dataclass
 
@@ -63,6 +63,7 @@ def findings(subjects: Sequence[Subject], stacks: Sequence[str]) -> Iterator[Fin
     """`stacks`: the names of all stacks of the host; some may have no model to judge."""
     yield from _ports(subjects)
     yield from _container_names(subjects)
+    yield from _addresses_chosen(subjects)
     yield from _subnets(subjects)
     for kind in ("networks", "volumes"):
         yield from _object_names(subjects, kind, stacks)
@@ -152,6 +153,59 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
     for name in [fixed] if fixed else numbered:
         if taken.setdefault(name, own) != own:
             yield service.finding("name-conflict", place, f"its container is called {name}, as that of {taken[name]}")
+
+
+def _addresses_chosen(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Addresses that two containers, or a container and the network itself, would have in one network."""
+    taken: dict[tuple[str, str], str] = {}
+    for subject in subjects:
+        taken |= _reserved(subject)
+    for subject in subjects:
+        for service in subject.services():
+            own, count = f"{subject.stack}/{service.name}", replicas(service.model)
+            for network, pointer, text in _chosen(service) if count else ():
+                holder = taken.setdefault((network, plain_address(text)), own)
+                if holder != own or count > 1:
+                    by = f"as {holder}" if holder != own else f"and {count} replicas need one each"
+                    yield service.finding("address-conflict", pointer, f"asks for the address {text}, {by}")
+
+
+def _chosen(service: ServiceSubject) -> Iterator[tuple[str, Pointer, str]]:
+    """(network's name, place, address) of the addresses in the service's own definition."""
+    attached: Json = service.model.get("networks") or {}
+    for key, options in attached.items():
+        network = _network_name(service.of, key)
+        for name in ("ipv4_address", "ipv6_address", "mac_address"):
+            if text := (options or {}).get(name):
+                yield network, ("networks", key, name), str(text)
+    if (text := service.model.get("mac_address")) and len(attached) == 1:
+        yield _network_name(service.of, next(iter(attached))), ("mac_address",), str(text)
+
+
+def _network_name(subject: Subject, key: str) -> str:
+    return str(((subject.model.get("networks") or {}).get(key) or {}).get("name") or key)
+
+
+def _reserved(subject: Subject) -> dict[tuple[str, str], str]:
+    """(network's name, address) → what the network itself needs it for."""
+    found: dict[tuple[str, str], str] = {}
+    for key, network in _owned(subject, "networks"):
+        for pool in (network.get("ipam") or {}).get("config") or ():
+            kept = {"": _gateway(network, pool or {}), **((pool or {}).get("aux_addresses") or {})}
+            for name, text in kept.items():
+                what = f"{name} among the aux_addresses" if name else "the gateway"
+                if text:
+                    found[_network_name(subject, key), plain_address(str(text))] = f"{what} of network {key}"
+    return found
+
+
+def _gateway(network: Json, pool: Json) -> str | None:
+    """The engine gives a bridge without a chosen gateway the first address of its subnet."""
+    chosen, subnet = pool.get("gateway"), range_of(str(pool.get("subnet") or ""))
+    usual = (network.get("driver") or "bridge") == "bridge" and not network.get("driver_opts")
+    if chosen or subnet is None or pool.get("ip_range") or not usual or subnet.num_addresses < 4:
+        return chosen
+    return str(subnet[1])
 
 
 def _subnets(subjects: Sequence[Subject]) -> Iterator[Finding]:
