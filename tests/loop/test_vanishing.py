@@ -86,6 +86,25 @@ def test_a_mounted_file_that_the_commit_removes() -> None:
     held(life, "single.conf is no longer in the commit", push(life, [bind("single.conf", "/etc/single.conf")]))
 
 
+def test_a_mounted_file_whose_name_is_mistyped() -> None:
+    files = {"single.conf": "x"}
+    life = started([bind("single.conf", "/etc/single.conf")], **files)
+    words = "Single.conf is not in the commit, and an empty folder would take the place of single.conf"
+    held(life, words, push(life, [bind("Single.conf", "/etc/single.conf")], **files))
+
+
+def test_files_of_the_commit_in_place_of_a_volume() -> None:
+    life = started([volume("data")])
+    words = "the files of seed in the commit would hide the data in shop_data"
+    held(life, words, push(life, [bind("seed")], seed__rows="x"))
+
+
+def test_files_of_the_commit_in_place_of_a_volume_that_is_still_used() -> None:
+    life = started([volume("data")])
+    push(life, [bind("seed"), volume("data", "/old")], seed__rows="x")
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
 def test_a_volume_under_another_key() -> None:
     life = started([volume("data")])
     held(life, "the data are in shop_data, which nothing would use any more", push(life, [volume("data2")]))

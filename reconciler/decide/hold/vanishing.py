@@ -82,15 +82,17 @@ def vanishing(
                 continue
             where = f"{service.stack}/{service.name} at {mount['target']}"
             if source.startswith(f"{places.trees}/"):
-                if old.source in filled:
+                left_behind = old.writable and old.source not in used and _has_data(old, observed, filled, places)
+                if old.source in filled or left_behind:
                     path = paths[posixpath.basename(source)]
                     yield f"{where}: the files of {path} in the commit would hide the data in {old.source}"
             elif not _is_empty(mount, observed, filled, places, unproven):
                 continue
-            elif old.source.startswith(f"{places.trees}/"):
-                path = paths.get(posixpath.basename(old.source), "")
-                if source == f"{places.data}/{service.stack}/{path}":
-                    yield f"{where}: {path} is no longer in the commit, and an empty folder would take its place"
+            elif mount["type"] == "bind" and old.source.startswith(f"{places.trees}/"):
+                path = paths.get(posixpath.basename(old.source), "a file of an earlier commit")
+                asked = source.removeprefix(f"{places.data}/{service.stack}/")
+                gone = f"{asked} is no longer in the commit" if asked == path else f"{asked} is not in the commit"
+                yield f"{where}: {gone}, and an empty folder would take the place of {path}"
             elif old.source not in used and _has_data(old, observed, filled, places):
                 name = "a volume without a name" if is_anonymous(old.source) else old.source
                 there = source in observed.volumes or source in filled
