@@ -73,6 +73,9 @@ def test_a_script_of_others_must_see_its_own_name(tmp_path: Path, first: str) ->
     told = (tmp_path / "told").read_text().splitlines()
     assert told[0] == "pre-push .git/hooks ../there.git"
     assert told[1].startswith("refs/heads/main ")
+    git(made, "push", "-q", "--no-verify", "../there.git", "main")
+    assert command(made, "git", "push", "../there.git", "main").code != 0
+    assert (tmp_path / "told").read_text().splitlines() == told[:1]  # nothing to push is no line, not an empty one
 
 
 def test_a_program_of_others_must_be_called_first_too(tmp_path: Path) -> None:
