@@ -59,7 +59,8 @@ class Following:
             time.sleep(LOOK)
 
     def _over(self) -> bool:
-        for document in self._documents():
+        documents = self._documents()
+        for document in documents:
             self._show(document)
         passed = time.monotonic() - self._begun
         if not self._views:
@@ -69,7 +70,7 @@ class Following:
         if all(view.ended for view in self._views.values()):
             return True
         newer = self._repository.newest(self._update.ref)
-        if newer is not None and newer != self._update.new and not self._is_rolled_out():
+        if newer is not None and newer != self._update.new and not self._is_rolled_out(documents):
             self._tell(
                 f"reconciler: {self._update.new[:7]} is superseded by {newer[:7]}, which is shown in its own push"
             )
@@ -97,9 +98,10 @@ class Following:
             self._views[host] = view
             self._tell(f"{host}: its agent has another version than this hook: run `reconciler hooks install` again")
 
-    def _is_rolled_out(self) -> bool:
-        """Whether an agent works on this very commit, so that it will report the outcome."""
-        rollouts = [one.get("rollout") for one in self._documents() if is_alive(one)]
+    def _is_rolled_out(self, documents: Sequence[Json]) -> bool:
+        """Whether an agent works on this very commit, so that it will report the outcome. `documents`: those that were
+        shown; in a newer one the outcome could stand already, and nobody would show it."""
+        rollouts = [one.get("rollout") for one in documents if is_alive(one)]
         return any(isinstance(one, dict) and one.get("revision") == self._update.new for one in rollouts)
 
     def _no_agent(self) -> list[str]:

@@ -125,7 +125,8 @@ def test_an_interrupted_push_must_not_change_the_rollout(host: Host) -> None:
 def test_a_newer_push_must_end_the_view_of_the_older_one(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
-        first = pusher.commit({"app": living("sleep 1", healthcheck=SLOW["healthcheck"])})
+        patient = {"healthy_deadline": "5m", "progress_deadline": "5m"}  # a busy machine takes long for the second push
+        first = pusher.commit({"app": living("sleep 1", healthcheck=SLOW["healthcheck"])}, stack={"gate": patient})
         one = pusher.push()
         one.says("check that all services stay")
         second = pusher.commit({"app": stated("2")})
