@@ -68,6 +68,11 @@ class ForgeSettings:
     token_file: str | None = None
     ca_file: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The repository on the forge. Ids of comments mean nothing elsewhere."""
+        return f"{self.api} {self.repository}"
+
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:

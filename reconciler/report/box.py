@@ -63,6 +63,7 @@ class Box:
     `messages`.
 
     `paused_until`: the forge asked for a pause, or does not answer; `faults`: in a row; `error`: the last fault.
+    `place`: the repository on a forge to which the ids belong; '' in files of earlier versions.
     """
 
     since: float
@@ -72,6 +73,7 @@ class Box:
     paused_until: float = 0.0
     faults: int = 0
     error: str = ""
+    place: str = ""
 
     def entry(self, key: str) -> Entry:
         return self.entries.setdefault(key, Entry())
@@ -90,14 +92,19 @@ class Box:
 
 
 class BoxFile:
-    """Only the holder of the state lock writes. `effects` counts the writes."""
+    """Only the holder of the state lock writes. `effects` counts the writes. `place`: see `Box`."""
 
-    def __init__(self, path: Path, effects: Effects) -> None:
-        self._path, self._effects = path, effects
+    def __init__(self, path: Path, effects: Effects, place: str) -> None:
+        self._path, self._effects, self._place = path, effects, place
 
     def load(self, now: float) -> Box:
-        """A new one if there is none, or it cannot be read."""
-        return read(self._path) or Box(now, now)
+        """A new one if there is none, it cannot be read, or it is about another place: there the same id would be
+        somebody else's comment."""
+        found = read(self._path)
+        if found is None or found.place not in ("", self._place):
+            found = Box(now, now)
+        found.place = self._place
+        return found
 
     def save(self, box: Box) -> None:
         """Complete and durable, or not at all: then Transient."""
@@ -137,6 +144,7 @@ def _box(found: Mapping[str, Any]) -> Box:
         float(found["paused_until"]),
         int(found["faults"]),
         str(found["error"]),
+        str(found.get("place", "")),
     )
 
 

@@ -36,12 +36,14 @@ class Seen:
 @dataclass(slots=True)
 class PreviewBox:
     """`pulls`: by number. `error`: why none can be reported. `next_at`: no request before this time (Unix seconds),
-    after the forge asked for a pause or did not answer."""
+    after the forge asked for a pause or did not answer. `place`: the repository on a forge to which numbers and ids
+    belong; '' in files of earlier versions."""
 
     pulls: dict[str, Seen] = field(default_factory=dict)
     delivered_at: float | None = None
     error: str = ""
     next_at: float = 0.0
+    place: str = ""
 
     @property
     def pending(self) -> int:
@@ -55,14 +57,23 @@ class PreviewBox:
         return f"preview: {told}" if told else None
 
 
-def load(path: Path) -> PreviewBox:
-    """The stored box; a new one if there is no file, or it cannot be read."""
+def load(path: Path, place: str) -> PreviewBox:
+    """The stored box; a new one if there is no file, it cannot be read, or it is about another place."""
+    found = _read(path)
+    if found.place not in ("", place):
+        found = PreviewBox()
+    found.place = place
+    return found
+
+
+def _read(path: Path) -> PreviewBox:
     with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         found = json.loads(path.read_bytes())
         if found["v"] == VERSION:
             pulls = {str(int(number)): _seen(value) for number, value in found["pulls"].items()}
             at = found["delivered_at"]
-            return PreviewBox(pulls, None if at is None else float(at), str(found["error"]), float(found["next_at"]))
+            at = None if at is None else float(at)
+            return PreviewBox(pulls, at, str(found["error"]), float(found["next_at"]), str(found.get("place", "")))
     return PreviewBox()
 
 

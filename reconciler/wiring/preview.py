@@ -52,7 +52,7 @@ def judge_pulls(parts: Reading) -> Answer:
     os.nice(_LOWEST)
     with only_one(parts.state / _LOCK, "judges pull requests"), _folder(parts.state / FOLDER) as folder:
         path = parts.state / PREVIEW_FILE
-        box = preview_box.load(path)
+        box = preview_box.load(path, parts.forge.settings.place)
         try:
             teller = _teller(parts.forge)
         except Usage as error:

@@ -54,7 +54,7 @@ class ForgeReport:
 
     def outbox(self, stop: threading.Event) -> Outbox[History]:
         """The outbox; only for the holder of the state lock. Its writes do not count as effects of a turn."""
-        file = boxes.BoxFile(self._file, Effects())
+        file = boxes.BoxFile(self._file, Effects(), self.settings.place)
         self._box = file.load(time.time())
 
         def keep(box: boxes.Box) -> None:
@@ -77,7 +77,7 @@ class ForgeReport:
         """The channel of comments and statuses on pull requests, from the file of the process that judges them."""
         from reconciler.report.preview_box import load
 
-        box = load(self._preview_file)
+        box = load(self._preview_file, self.settings.place)
         return Channel("preview", box.pending, box.delivered_at, box.trouble)
 
     def look(self) -> str:

@@ -38,7 +38,7 @@ class Sender:
 
     def start(self, crash_at: int | None = None, crash: Callable[[], None] = lambda: None) -> None:
         self.effects = Effects(crash_at, crash)
-        file = BoxFile(self.folder / "outbox.json", self.effects)
+        file = BoxFile(self.folder / "outbox.json", self.effects, self._settings.place)
         self.delivery = Delivery(
             file.load(self.now), self.policy, self._access, file.save, self._clean, lambda: self.now
         )
@@ -63,8 +63,12 @@ class Sender:
             self.now += wait
         raise AssertionError("it never ends")
 
+    @property
+    def _settings(self) -> ForgeSettings:
+        return self.settings or ForgeSettings(self.forge.kind, self.forge.api, "me/home")
+
     def _access(self) -> Access:
-        settings = self.settings or ForgeSettings(self.forge.kind, self.forge.api, "me/home")
+        settings = self._settings
         mark = basis(settings, self.token)
         if mark not in self.clients:
             self.clients[mark] = connect(settings, self.token, self.redactor.clean, "main")

@@ -147,6 +147,18 @@ def test_a_comment_of_the_user_of_an_earlier_token_is_written_anew(forge: FakeFo
     assert sender.delivery.box.channel("comments").refused == ""
 
 
+def test_an_id_of_another_repository_is_not_used(forge: FakeForge, sender: Sender) -> None:
+    """After a move to another forge or repository, the same id is somebody else's comment, which the token may edit."""
+    sender.tell_all(history(running(BAD, 200.0, "2-bbbbbbbb")))
+    forge.comments[0] = theirs = Comment(forge.comments[0].id, GOOD, "talk of others")
+    sender.settings, sender.now = ForgeSettings(forge.kind, forge.api, "me/moved"), 1000.0
+    sender.start()
+    sender.tell_all(history(bad()))
+    assert theirs.body == "talk of others"
+    (outcome,) = forge.comments_of(BAD)
+    assert "rolled back" in outcome
+
+
 def test_two_hosts_report_on_one_commit_side_by_side(forge: FakeForge, sender: Sender, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Sender(forge, tmp_path / "other", replace(sender.policy, host="nas"), now=50.0)

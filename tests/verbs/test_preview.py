@@ -70,15 +70,16 @@ class Host:
     machine: Machine = field(default_factory=Machine)
     redactor: Redactor = field(default_factory=Redactor)
     policy: Policy = field(default_factory=lambda: Policy("mini", seal=lambda digest: f"sealed{digest}"))
+    repository: str = "me/home"
 
     def look(self) -> Answer:
-        settings, path = ForgeSettings(self.forge.kind, self.forge.api, "me/home"), self.folder / "preview.json"
+        settings, path = self._settings, self.folder / "preview.json"
         pulls = pulls_of(settings.kind, web_of(settings, TOKEN, self.redactor.clean), settings.repository)
         teller = Teller(
             settings.kind, self.policy, pulls, lambda branch: connect(settings, TOKEN, str, branch),
             lambda told: self.redactor.clean(told, multiline=True),
         )  # fmt: skip
-        box, clock = preview_box.load(path), self.machine.clock
+        box, clock = preview_box.load(path, settings.place), self.machine.clock
         try:
             answer = Preview(
                 box, self.machine, teller, "main", lambda kept: preview_box.save(path, kept), lambda: clock[0]
@@ -91,7 +92,11 @@ class Host:
 
     @property
     def box(self) -> PreviewBox:
-        return preview_box.load(self.folder / "preview.json")
+        return preview_box.load(self.folder / "preview.json", self._settings.place)
+
+    @property
+    def _settings(self) -> ForgeSettings:
+        return ForgeSettings(self.forge.kind, self.forge.api, self.repository)
 
 
 @pytest.fixture(params=["github", "gitlab", "gitea"])
@@ -152,6 +157,17 @@ def test_an_unchanged_pull_request_is_judged_again_after_a_change_elsewhere_or_a
     host.look()
     assert host.machine.judged == [4, 4, 4]
     assert forge.states(SHAS[0], CONTEXT) == ["success"]
+    assert len(forge.comments_of("pull 4")) == 1
+
+
+def test_an_id_of_another_repository_is_not_used(host: Host, forge: FakeForge) -> None:
+    forge.open.append(OpenPull(4, "new-web", SHAS[0]))
+    host.look()
+    forge.comments[0] = theirs = Comment(forge.comments[0].id, "pull 9", "talk of others")
+    host.repository, host.machine.head = "me/moved", "main-2"
+    host.machine.verdicts[4] = Verdict(State.FAILURE, "PolicyViolation: bad", None, (), SHAS[8])
+    host.look()
+    assert theirs.body == "talk of others"
     assert len(forge.comments_of("pull 4")) == 1
 
 
