@@ -224,8 +224,9 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 def _sweep(folder: Path) -> None:
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > ABANDONED:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed it
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
 
 
 def _unwritable(folder: Path, error: OSError) -> Transient:

@@ -201,6 +201,7 @@ def test_scratch_files_are_private_and_go(folder: Path) -> None:
         left.write_text("A=1")
         old = time.time() - ABANDONED - 60
         os.utime(left, (old, old))
+        left.with_name("removed-meanwhile").symlink_to("nowhere")
     assert not path.exists()
     with store.scratch(b""):
         assert not left.exists()
