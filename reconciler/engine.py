@@ -168,16 +168,19 @@ def engine_calls(what: str) -> Iterator[None]:
         raise away(what, error) from error
 
 
+LIST = "list containers"
+
+
 def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
     """The engine's list of all containers that pass `filters`, as JSON, without the client's library.
 
     None if that is not possible: `host` is no unix socket, or the answer is not the list. Away if the engine does not
-    answer.
+    answer. A list that was cut off may be returned; `parsed` finds that.
     """
     if not host.startswith(UNIX):
         return None
     query = urlencode({"all": 1, "filters": json.dumps(filters)})
-    status, body = _plain(host, f"containers/json?{query}", "list containers")
+    status, body = _plain(host, f"containers/json?{query}", LIST)
     return body if status == 200 else None
 
 
@@ -189,11 +192,18 @@ def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[
     """
     if not host.startswith(UNIX):
         return False, None
-    status, body = _plain(host, f"{kind}/{name}/{what}", f"inspect {name[:19]}")
+    asked = f"inspect {name[:19]}"
+    status, body = _plain(host, f"{kind}/{name}/{what}", asked)
+    return status in (200, 404), parsed(body, asked) if status == 200 else None
+
+
+def parsed(body: bytes, what: str) -> Any:
+    """The JSON of an answer to `what`. Away if it is cut off: in HTTP/1.0 such an answer of an ending engine looks
+    whole."""
     try:
-        return status in (200, 404), json.loads(body) if status == 200 else None
-    except ValueError as error:  # in HTTP/1.0 an answer that an ending engine cuts off looks whole
-        raise away(f"inspect {name[:19]}", error) from error
+        return json.loads(body)
+    except ValueError as error:
+        raise away(what, error) from error
 
 
 def _plain(host: str, target: str, what: str) -> tuple[int, bytes]:
@@ -241,14 +251,14 @@ def plain_stream(host: str, target: str, patience: float | None) -> Iterator[Str
     """A GET request to the engine at this unix socket, for an answer that is a stream. The client's library takes three
     times as long for a long log, because the engine sends each line in a chunk of its own.
 
-    `patience`: seconds for each piece; None: no bound. OSError if the engine does not answer, or its answer is cut off.
+    `patience`: seconds for each piece of the body; None: no bound. OSError if the engine does not answer, or its answer
+    is cut off.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT)
         connection.connect(host.removeprefix(UNIX))
         asked = f"GET /v{api_version(host)}/{target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
         connection.sendall(asked.encode())
-        connection.settimeout(patience)
         held, ended = b"", -1
         while ended < 0:
             piece = connection.recv(PIECE)
@@ -257,6 +267,7 @@ def plain_stream(host: str, target: str, patience: float | None) -> Iterator[Str
             held += piece
             ended = held.find(b"\r\n\r\n")
         status, head = _head(held[:ended])
+        connection.settimeout(patience)
         yield connection, status, head, _chunks(connection, held[ended + 4 :])
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reconciler.engine import containers_of, plain_inspect
+from reconciler.engine import LIST, containers_of, parsed, plain_inspect
 from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.containers import inspected, label_filter, listed_state
@@ -39,7 +38,7 @@ class QuickObserver:
             return full
         ageless = _AGE.sub(rb"\1", answer)
         if self._last is None or self._last[:2] != (wanted, ageless):
-            self._last = wanted, ageless, listed_state(wanted, json.loads(answer))
+            self._last = wanted, ageless, listed_state(wanted, parsed(answer, LIST))
         return self._last[2]
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:

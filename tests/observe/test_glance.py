@@ -68,6 +68,11 @@ def test_an_answer_that_breaks_off_is_none(answer: bytes) -> None:
         quick(address).look(["shop"])
 
 
+def test_a_list_that_breaks_off_and_looks_whole_is_none() -> None:
+    with engine_that_says(b'HTTP/1.0 200 OK\r\n\r\n[{"Id": "a", "Na') as address, pytest.raises(Away):
+        quick(address).look(["shop"])
+
+
 def test_what_the_engine_shows_is_taken() -> None:
     entry = b'[{"Id": "a", "Names": ["/shop-web-1"], "State": "running", '
     entry += b'"Labels": {"com.docker.compose.project": "shop", "com.docker.compose.config-hash": "0"}}]'
