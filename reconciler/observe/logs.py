@@ -24,6 +24,9 @@ PIECE = 64 << 10
 LONGEST = 1 << 20
 """Bytes of a line; the rest of a longer one is a line of its own. The engine delivers pieces of 16 KiB."""
 
+STAMP = 64
+"""Bytes that the time before a line has at most."""
+
 STREAMS = {1: "stdout", 2: "stderr"}
 HEADER = 8
 UTC_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
@@ -125,11 +128,15 @@ def framed_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def plain_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """('stdout', line) from the log of a container with a terminal, which has no frames."""
+    """('stdout', line) from the log of a container with a terminal, which has no frames. A line that does not end is
+    cut; each part begins with the line's time."""
     held = b""
     for piece in pieces:
         *whole, held = (held + piece).split(b"\n")
         yield from (("stdout", line + b"\n") for line in whole)
+        if len(held) > LONGEST + STAMP:
+            yield "stdout", held
+            held = held[:STAMP].partition(b" ")[0] + b" "
     if held:
         yield "stdout", held
 

@@ -28,6 +28,9 @@ TOTAL = 1 << 30
 PATIENCE = 10.0
 """Seconds that may go into one file: a container waits for it to be removed."""
 
+CHECKED = 32 << 10
+"""Bytes that are written between two checks of size and time."""
+
 SUFFIX = ".jsonl.gz"
 
 
@@ -116,10 +119,15 @@ def _write(lines: Iterable[LogLine], newer: Path, older: Path, largest: int) -> 
         with newer.open("wb") as raw:
             os.fchmod(raw.fileno(), 0o600)
             with gzip.GzipFile("", "wb", 5, raw, 0) as file:
-                for count, item in enumerate(rest):
-                    file.write(json.dumps(log_line(item), ensure_ascii=False).encode(errors="replace") + b"\n")
-                    any_line = True
-                    if count % 256 == 255 and (raw.tell() > largest // 2 - (64 << 10) or time.monotonic() > until):
+                written = 0  # since the last check
+                for item in rest:
+                    line = json.dumps(log_line(item), ensure_ascii=False).encode(errors="replace") + b"\n"
+                    file.write(line)
+                    any_line, written = True, written + len(line)
+                    if written < CHECKED:
+                        continue
+                    written = 0
+                    if raw.tell() > largest // 2 - (64 << 10) or time.monotonic() > until:
                         full = time.monotonic() <= until
                         break
         if full:

@@ -27,6 +27,12 @@ from reconciler.values import dataclass
 AT_ONCE = 500
 """Lines that are masked together, and that are printed together."""
 
+PART = 256 << 10
+"""Characters after which fewer lines are taken together: a line may have a million."""
+
+ON_SCREEN = 4000
+"""Characters of a line that somebody reads on a page or a screen; the rest is cut."""
+
 LOOK = 1.0
 """Seconds between two looks for new containers while following."""
 
@@ -34,8 +40,10 @@ SETTLE = 0.1
 """Seconds in which lines of several containers are put into order while following."""
 
 WAITING = 10_000
-"""Lines that may wait to be shown while following. Then the engine is not read further: a service that prints faster
-than somebody reads must not fill the memory."""
+"""Lines that may wait to be shown while following; a long one counts once more for each KILO characters. Then the
+engine is not read further: a service that prints faster than somebody reads must not fill the memory."""
+
+KILO = 1000
 
 MASKED = "*** private key ***"
 
@@ -65,7 +73,7 @@ class OpenLog(Protocol):
 class Wanted:
     """A query. `names`: STACK or STACK/SERVICE. `since`, `until`: seconds of the Unix epoch. `tail`: number of newest
     lines of each service. `previous`: lines of the container that was replaced last. `level`: only lines of this level
-    (one of LEVELS) or a more serious one.
+    (one of LEVELS) or a more serious one. `longest`: characters of a line; the rest is cut.
     """
 
     names: Sequence[str] = ()
@@ -75,6 +83,7 @@ class Wanted:
     pattern: re.Pattern[str] | None = None
     previous: bool = False
     level: str | None = None
+    longest: int | None = None
 
     def has(self, service: ServiceKey) -> bool:
         return not self.names or any(name in (service[0], "/".join(service)) for name in self.names)
@@ -108,8 +117,8 @@ class Logs:
         return _merged(newest)
 
     def parts(self, wanted: Wanted) -> Iterator[Sequence[LogLine]]:
-        """The existing lines, in parts of at most AT_ONCE lines."""
-        return _parts(self.shown(wanted))
+        """The existing lines, in parts that are printed together."""
+        return parted(self.shown(wanted))
 
     def follow(self, wanted: Wanted, patience: float) -> Iterator[Sequence[LogLine]]:
         """The existing lines, then new ones, also of new containers. An empty part means that nothing was printed for a
@@ -117,7 +126,7 @@ class Logs:
         last: dict[str, str] = {}
         begin = log_time(time.time() if wanted.since is None else wanted.since)
         started = {item.id for item in self._containers()}
-        for part in _parts(self.shown(wanted)):
+        for part in parted(self.shown(wanted)):
             last |= {item.container: item.time for item in part}
             yield part
         yield from Following(self, wanted, last, started, begin, patience).parts()
@@ -152,7 +161,9 @@ class Logs:
         found, pattern = masked(lines, self._clean, at_once), wanted.pattern
         if wanted.level is not None:
             found = at_least(found, wanted.level)
-        return found if pattern is None else (item for item in found if pattern.search(item.line))
+        if pattern is not None:
+            found = (item for item in found if pattern.search(item.line))
+        return found if wanted.longest is None else (_cut(item, wanted.longest) for item in found)
 
     # -- for those who follow ----------------------------------------------------------------------------------
 
@@ -176,7 +187,7 @@ class Following:
     ) -> None:
         self._logs, self._wanted, self._last, self._started = logs, wanted, last, started
         self._begin, self._patience = begin, patience
-        self._lines: queue.Queue[LogLine] = queue.Queue(WAITING)
+        self._lines = _Waiting(WAITING)
         self._ended = threading.Event()
         self._live: dict[str, tuple[Log, threading.Thread]] = {}
         self._ran: set[str] = set()
@@ -250,12 +261,31 @@ class Following:
         return True
 
 
+class _Waiting(queue.Queue[LogLine]):
+    """Lines that wait. Its size counts a long line as several."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._size = 0
+
+    def _qsize(self) -> int:
+        return self._size
+
+    def _put(self, item: LogLine) -> None:
+        super()._put(item)
+        self._size += 1 + len(item.line) // KILO
+
+    def _get(self) -> LogLine:
+        item = super()._get()
+        self._size -= 1 + len(item.line) // KILO
+        return item
+
+
 def masked(lines: Iterable[LogLine], clean: Clean, at_once: int = AT_ONCE) -> Iterator[LogLine]:
     """The lines of one container without secrets. `at_once`: lines that are read before the first of them is
     returned."""
     masks: dict[str, Masking] = {}
-    rest = iter(lines)
-    while part := list(itertools.islice(rest, at_once)):
+    for part in parted(lines, at_once):
         printed: dict[str, list[str]] = {}
         for item in part:
             printed.setdefault(item.stream, []).append(item.line)
@@ -267,9 +297,21 @@ def masked(lines: Iterable[LogLine], clean: Clean, at_once: int = AT_ONCE) -> It
             yield item if line == item.line else item._replace(line=line)
 
 
-def _parts(lines: Iterator[LogLine]) -> Iterator[Sequence[LogLine]]:
-    while part := list(itertools.islice(lines, AT_ONCE)):
+def parted(lines: Iterable[LogLine], at_once: int = AT_ONCE) -> Iterator[Sequence[LogLine]]:
+    """The lines in parts of at most `at_once` lines, and of not much more than PART characters."""
+    part, size = [], 0
+    for item in lines:
+        part.append(item)
+        size += len(item.line)
+        if len(part) >= at_once or size >= PART:
+            yield part
+            part, size = [], 0
+    if part:
         yield part
+
+
+def _cut(item: LogLine, longest: int) -> LogLine:
+    return item if len(item.line) <= longest else item._replace(line=f"{item.line[:longest]}…")
 
 
 def _merged(sources: Iterable[Iterable[LogLine]]) -> Iterator[LogLine]:

@@ -24,7 +24,7 @@ from reconciler.record.lock import holder
 from reconciler.record.summary_alerts import read
 from reconciler.record.summary_logs import log_line
 from reconciler.verbs import alerts, files
-from reconciler.verbs.logs import LOOK, Wanted
+from reconciler.verbs.logs import LOOK, ON_SCREEN, Wanted
 from reconciler.wiring.monitor import View
 from reconciler.wiring.program import ourselves
 from reconciler.wiring.reading import STATUS_FILE, TURN_FILE, Reading
@@ -135,15 +135,15 @@ def _alerts(state: Path, snapshot: Snapshot) -> tuple[Alert, ...]:
 
 
 def _newest(view: View, since: float | None) -> Iterable[Json]:
-    return map(log_line, view.reader().shown(Wanted(since=since, tail=EACH)))
+    return map(log_line, view.reader().shown(Wanted(since=since, tail=EACH, longest=ON_SCREEN)))
 
 
 def _follow(view: View, service: str, replaced: bool) -> Iterator[Sequence[Json]]:
     reader = view.reader()
     if replaced:
-        parts = reader.parts(Wanted((service,), tail=BEFORE, previous=True))
+        parts = reader.parts(Wanted((service,), tail=BEFORE, previous=True, longest=ON_SCREEN))
     else:
-        parts = reader.follow(Wanted((service,), tail=BEFORE), LOOK)
+        parts = reader.follow(Wanted((service,), tail=BEFORE, longest=ON_SCREEN), LOOK)
     for part in parts:
         yield [log_line(item) for item in part]
 

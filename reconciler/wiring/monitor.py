@@ -27,7 +27,7 @@ from reconciler.settings import MonitorSettings
 from reconciler.token_file import read_token_file
 from reconciler.verbs import files
 from reconciler.verbs.alerts import tested
-from reconciler.verbs.logs import LOOK, Logs, Wanted
+from reconciler.verbs.logs import LOOK, ON_SCREEN, Logs, Wanted
 from reconciler.wiring.logs import logs_of
 from reconciler.wiring.reading import TURN_FILE, Reading
 from reconciler.wiring.showing import facts
@@ -224,12 +224,14 @@ class View:
             return logs_of(self._parts, self._redactor)
 
     def _logs(self, query: LogQuery) -> Sequence[Json]:
-        wanted = Wanted((query.service,), tail=query.tail, pattern=query.pattern, previous=query.previous)
+        wanted = Wanted(
+            (query.service,), tail=query.tail, pattern=query.pattern, previous=query.previous, longest=ON_SCREEN
+        )
         return [log_line(item) for item in self.reader().shown(wanted)]
 
     def _follow(self, query: LogQuery) -> Iterator[Sequence[Json]]:
         """New log lines from now on, in parts."""
-        wanted = Wanted((query.service,), since=time.time(), pattern=query.pattern)
+        wanted = Wanted((query.service,), since=time.time(), pattern=query.pattern, longest=ON_SCREEN)
         for part in self.reader().follow(wanted, LOOK):
             if self._stop.is_set():
                 return

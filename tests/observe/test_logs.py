@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from reconciler.engine import api_version, forget_versions, plain_stream
 from reconciler.observe.containers import listed
-from reconciler.observe.logs import ContainerLog, framed_pieces, lines, plain_pieces
+from reconciler.observe.logs import LONGEST, ContainerLog, framed_pieces, lines, plain_pieces
 from tests.conftest import engine_address
 from tests.observe.test_engine_observer import Make, eventually, make
 
@@ -63,6 +63,15 @@ def test_log_of_a_terminal_has_lines_alone() -> None:
     assert [line for _, _, line in lines(plain_pieces(cut(data, [3, 40])))] == ["a", "b"]
 
 
+def test_terminal_line_without_an_end_is_cut() -> None:
+    piece = b"a b" * 1000
+    printed = [f"{TIME.format(1)} ".encode(), *([piece] * 1500)]
+    first, *rest = lines(plain_pieces(printed))
+    assert len(first[2]) < LONGEST + 2 * len(piece)
+    assert {time for time, _, _ in (first, *rest)} == {TIME.format(1)}
+    assert "".join(text for _, _, text in (first, *rest)) == (piece * 1500).decode()
+
+
 def test_time_of_another_zone_is_told_in_utc() -> None:
     [(time, _, _)] = lines([("stdout", b"2026-11-29T07:30:00.123456+01:00 x\n")])
     assert time == "2026-11-29T06:30:00.123456000Z"
@@ -88,6 +97,20 @@ def test_chunks_of_an_answer_are_joined_wherever_they_are_cut(tmp_path: Path, cu
                 except ConnectionError:
                     assert not whole
         assert found == b"".join(pieces) or not whole
+
+
+def test_followed_log_whose_head_does_not_come_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK"
+        ended.wait(20)
+
+    with served(tmp_path, silent()) as address:
+        monkeypatch.setattr("reconciler.engine.TIMEOUT", 0.2)
+        with pytest.raises(TimeoutError), plain_stream(address, "x", None):
+            raise AssertionError
+        ended.set()
 
 
 @contextmanager

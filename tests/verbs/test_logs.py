@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import random
 import re
 import threading
@@ -21,7 +23,7 @@ from reconciler.model.observed import Container
 from reconciler.record.log_archive import LogArchive
 from reconciler.verbs.log_export import export
 from reconciler.verbs.log_keeper import LogKeeper
-from reconciler.verbs.logs import AT_ONCE, WAITING, Logs, Wanted, masked
+from reconciler.verbs.logs import AT_ONCE, WAITING, Logs, Wanted, _Waiting, masked, parted
 
 BEGIN = 1_700_000_000.0
 KEY = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEow", "IBAAKC", "-----END RSA PRIVATE KEY-----"]
@@ -146,6 +148,42 @@ def test_archive_keeps_the_newest_files_of_a_service(tmp_path: Path) -> None:
     kept = [texts(archive.read(path)) for path in archive.files(("shop", "a"))]
     assert kept == [[str(n)] for n in range(3, 7)]
     assert {path.stat().st_mode & 0o777 for path in archive.files(("shop", "a"))} == {0o600}
+
+
+def test_long_lines_are_read_few_at_a_time() -> None:
+    read: list[int] = []
+
+    def endless() -> Iterator[LogLine]:
+        for n in range(1000):
+            read.append(n)
+            yield line("a", n, "x" * 100_000)
+
+    next(masked(endless(), Redactor().clean_lines))
+    assert len(read) < 10
+    assert len(next(parted(endless()))) < 10
+    waiting = _Waiting(WAITING)
+    rest = endless()
+    with contextlib.suppress(queue.Full):
+        while True:
+            waiting.put(next(rest), block=False)
+    assert len(read) < 150
+    while not waiting.empty():
+        waiting.get()
+    assert waiting.qsize() == 0
+
+
+def test_line_on_a_screen_is_cut_after_it_is_masked_and_searched(tmp_path: Path) -> None:
+    printed = Printed(line("a", 1, "by canary-secret, the end"), line("a", 2, "short"))
+    found = logs(printed, tmp_path, Redactor(["canary-secret"])).shown(Wanted(pattern=re.compile("end|s"), longest=8))
+    assert texts(found) == ["by ***, …", "short"]
+
+
+def test_archive_gives_up_in_time_also_in_few_long_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.record.log_archive.PATIENCE", 0.0)
+    archive = LogArchive(tmp_path)
+    archive.keep(("shop", "a"), 1, "1" * 64, (line("a", n, "x" * 100_000) for n in range(100)))
+    [path] = archive.files(("shop", "a"))
+    assert len(list(archive.read(path))) == 1
 
 
 def test_archive_keeps_the_newest_lines_of_a_long_log(tmp_path: Path) -> None:
