@@ -87,7 +87,21 @@ def test_nobody_gets_it_from_the_service_that_has_it(other: Model) -> None:
 
 def test_who_shares_its_processes_reaches_it_in_both_directions() -> None:
     found = judge(proxy({"pid": "service:evil"}, evil={"image": "evil:1"}), grants=[PINNED])
-    assert [item.service for item in found if item.rule == "docker-socket"] == ["evil"]
+    assert [item.service for item in found if item.rule == "docker-socket"] == ["evil", "proxy"]
+
+
+@pytest.mark.parametrize("key", ["pid", "ipc"])
+@pytest.mark.parametrize("own", [{"security_opt": ["systempaths=unconfined"]}, {"devices": ["/dev/sda"]}])
+def test_who_shares_the_memory_of_its_programs_is_part_of_it(own: Model, key: str) -> None:
+    """They can trace it, and write the host's kernel settings below /proc/<pid>/root/proc/sys."""
+    rule = "devices" if "devices" in own else "security-opt"
+    value = own["devices"][0] if "devices" in own else own["security_opt"][0]
+    granted = Grant(rule, "shop", "web", "r", (value,), Pin("web:1", None, None))
+    alone = service(**own)["services"]
+    joining, joined = {"image": "x:1", key: "service:web"}, {"web": {**alone["web"], key: "service:evil"}}
+    assert denied(judge({"services": {**alone, "apart": {"image": "x:1"}}}, grants=[granted])) == []
+    assert denied(judge({"services": {**alone, "evil": joining}}, grants=[granted])) == [rule]
+    assert denied(judge({"services": {**joined, "evil": {"image": "x:1"}}}, grants=[granted])) == [rule]
 
 
 @pytest.mark.parametrize("key", ["network_mode", "pid", "ipc"])

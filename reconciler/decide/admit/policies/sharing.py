@@ -66,13 +66,20 @@ def processes_with(service: ServiceSubject) -> set[str]:
     return _sharing(service.of).processes(service.name) - {service.name}
 
 
+def spaces(service: ServiceSubject) -> dict[str, str]:
+    """What its programs have in common with other containers' programs (pid, ipc) → the service that it comes from:
+    itself, unless it shares."""
+    sharing = _sharing(service.of)
+    return {"pid": sharing.roots[service.name], "ipc": sharing.ipc_roots[service.name]}
+
+
 class _Sharing:
     """What the services of one stack share, found once for all of them."""
 
     def __init__(self, services: Mapping[str, Json]) -> None:
-        self._services, self._roots = services, _roots(services)
+        self._services, self.roots, self.ipc_roots = services, _roots(services, "pid"), _roots(services, "ipc")
         self._processes: dict[str, set[str]] = {}
-        for name, root in self._roots.items():
+        for name, root in self.roots.items():
             self._processes.setdefault(root, set()).add(name)
         self._lenders: dict[str, set[str]] = {}
         self._groups: dict[str, list[str]] = {}
@@ -90,7 +97,7 @@ class _Sharing:
 
     def processes(self, name: str) -> set[str]:
         """The services that see each other's processes, this one too."""
-        return self._processes.get(self._roots.get(name, ""), set())
+        return self._processes.get(self.roots.get(name, ""), set())
 
     def lenders(self, name: str) -> set[str]:
         """A service, the services whose volumes it has, and so on."""
@@ -100,7 +107,7 @@ class _Sharing:
 
     def group(self, name: str) -> list[str]:
         """The services that see its processes, and the services whose volumes those have."""
-        root = self._roots.get(name, "")
+        root = self.roots.get(name, "")
         if root not in self._groups:
             there = {lender for one in self.processes(name) for lender in self.lenders(one)}
             self._groups[root] = sorted(there)
@@ -131,12 +138,12 @@ def _all_lenders(services: Mapping[str, Json], name: str) -> set[str]:
     return found
 
 
-def _roots(services: Mapping[str, Json]) -> dict[str, str]:
-    """Service → the service whose processes it finally shares; itself if it shares none."""
+def _roots(services: Mapping[str, Json], key: str) -> dict[str, str]:
+    """Service → the service whose namespace it finally shares; itself if it shares none."""
     roots = {}
     for name in services:
         root, seen = name, {name}
-        while (value := str((services.get(root) or {}).get("pid") or "")).startswith(OWN):
+        while (value := str((services.get(root) or {}).get(key) or "")).startswith(OWN):
             root = value.removeprefix(OWN)
             if root in seen:
                 break
