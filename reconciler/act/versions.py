@@ -145,8 +145,8 @@ class Versions:
             if failure is None:
                 path.unlink(missing_ok=True)
                 return
-            path.write_text(json.dumps({"outcome": failure.outcome, "message": failure.message, "at": failure.at}))
-            path.chmod(0o644)
+            told = {"outcome": failure.outcome, "message": failure.message, "at": failure.at}
+            _replace(path, json.dumps(told))
 
     def noted(self, version: Path) -> Failure | None:
         """How the version's last try ended, if it failed."""
@@ -173,11 +173,7 @@ class Versions:
             if old is None:
                 path.unlink(missing_ok=True)
             else:
-                draft = path.with_name(f"{UNPROVEN}.new")
-                draft.unlink(missing_ok=True)
-                write(draft, old.name.encode(), 0o644, durable=True)
-                draft.replace(path)
-                sync_folder(self.folder)
+                _replace(path, old.name)
         except OSError as error:
             raise _unwritable(error, path) from error
 
@@ -217,6 +213,15 @@ class Versions:
     def _run(self, argv: Sequence[str]) -> Completed:
         environ = {**self._environ, "PIP_ROOT_USER_ACTION": "ignore"}
         return run(argv, env=environ, timeout=_PATIENCE, cwd="/", reason=Reason.DISK_FAILED)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file whole or not at all, so that it outlives a power cut."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    write(draft, text.encode(), 0o644, durable=True)
+    draft.replace(path)
+    sync_folder(path.parent)
 
 
 def _unwritable(error: OSError, path: Path) -> Transient:

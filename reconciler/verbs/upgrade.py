@@ -23,6 +23,7 @@ PROOF = 60.0
 LOOK = 0.5
 ENDED = "a signal ended the upgrade"
 CUT_OFF = "an earlier upgrade was cut off"
+UNENDED = "it was cut off before it had ended"
 
 _RANKS = {"Synced Healthy": 0, "Synced Progressing": 1}
 
@@ -39,6 +40,8 @@ class Shelf(Protocol):
     def unproven(self) -> Path | None: ...
 
     def prove(self, old: Path | None) -> None: ...
+
+    def noted(self, version: Path) -> Failure | None: ...
 
     def note(self, version: Path, failure: Failure | None) -> None: ...
 
@@ -83,10 +86,15 @@ class Upgrader:
         new = parts.shelf.unpack(wheel)
         if new == old:
             return 0, _document(old, new, "Unchanged", "this version runs already", checks)
+        tried = parts.shelf.noted(new)
+        if not show:
+            self._note_beforehand(new, tried)
         parts.tell(f"compare {new.name} with {old.name}")
         before = self._status(old)
         agrees = self._agrees(old, new, checks)
         if parts.stop.is_set():
+            if not show:
+                parts.shelf.note(new, tried)
             return Interrupted.exit_code, _document(old, new, "Refused", f"{ENDED}; nothing was changed", checks)
         if not agrees:
             if not show:
@@ -103,9 +111,16 @@ class Upgrader:
             return 0, _document(old, new, "Upgraded", "no container was touched", checks)
         checks.add("turn", False, why)
         if parts.stop.is_set():
+            parts.shelf.note(new, tried)
             return Interrupted.exit_code, _document(old, new, "TakenBack", why, checks)
         parts.shelf.note(new, Failure("TakenBack", why, self._now()))
         return 1, _document(old, new, "TakenBack", why, checks)
+
+    def _note_beforehand(self, new: Path, tried: Failure | None) -> None:
+        """Note the failure that counts if nothing of this try can be noted any more, because it is killed or the
+        machine goes down. `tried`: the last failure. After a second such end, the version is not tried by itself."""
+        again = tried is not None and tried.message == UNENDED
+        self._parts.shelf.note(new, Failure("TakenBack" if again else "Refused", UNENDED, self._now()))
 
     def settle(self) -> Answer | None:
         """Let the old version return, if an earlier upgrade was cut off before its version had proved itself."""

@@ -18,7 +18,7 @@ from reconciler.record import text
 from reconciler.record.text.layout import Style
 from reconciler.reference import output_schema
 from reconciler.signals import Ended
-from reconciler.verbs.upgrade import Upgrader, Upgrading
+from reconciler.verbs.upgrade import UNENDED, Upgrader, Upgrading
 
 SCHEMA = Draft202012Validator(output_schema())
 NOW = 1_800_000_000.0
@@ -180,6 +180,32 @@ def test_an_upgrade_that_a_power_cut_has_ended_is_undone_first(shelf: Versions) 
     code, document = upgrader.settle() or (0, {})
     assert (code, document["outcome"], shelf.current().name) == (1, "TakenBack", "1.0")
     assert SCHEMA.is_valid(document)
+
+
+def test_an_upgrade_that_is_killed_again_and_again_is_noted_as_failed(shelf: Versions) -> None:
+    machine = Machine(shelf, {})
+    plain, new = machine.restart, shelf.folder / "2.0"
+
+    def killed() -> None:
+        if shelf.current() == new:
+            raise Ended(9)
+
+    for outcome in ("Refused", "TakenBack", "TakenBack"):
+        machine.restart = killed  # type: ignore[method-assign]
+        with pytest.raises(Ended):
+            machine.upgrade()
+        failure = shelf.noted(new)
+        assert failure is not None
+        assert (failure.outcome, failure.message) == (outcome, UNENDED)
+    machine.restart = plain  # type: ignore[method-assign]
+    machine.stop.set()
+    assert machine.upgrade()[1]["outcome"] == "Refused"
+    assert shelf.noted(new) == failure  # a signal proves nothing about the version
+    machine.stop.clear()
+    assert machine.upgrade(show=True)[1]["outcome"] == "Shown"
+    assert shelf.noted(new) == failure
+    assert machine.upgrade()[1]["outcome"] == "Upgraded"
+    assert shelf.noted(new) is None
 
 
 def test_if_the_old_version_does_not_restart_the_message_says_so(shelf: Versions) -> None:
