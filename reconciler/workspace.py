@@ -14,6 +14,10 @@ from reconciler.formats.quantities import shown
 from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
 
+PREFIX = "in-use-"
+"""Begins the name of every Workspace. Only such folders are removed: the state folder may have been given a folder of a
+person, who has a `build` in it."""
+
 SMALL = 1 << 20
 """Bytes that are written even to a full disk: the small commit that corrects it must not wait for space."""
 
@@ -32,7 +36,7 @@ class Workspace:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(parent):
             _sweep(parent)
-            self.path = Path(tempfile.mkdtemp(prefix="in-use-", dir=parent)).resolve()
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
             self._lock = _locked(self.path)
 
     def remove(self) -> None:
@@ -87,7 +91,7 @@ def only_one(path: Path, what: str) -> Iterator[None]:
 
 
 def _sweep(parent: Path) -> None:
-    for entry in parent.iterdir():
+    for entry in parent.glob(f"{PREFIX}*"):
         if entry.is_symlink():
             entry.unlink()
             continue

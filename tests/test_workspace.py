@@ -62,10 +62,18 @@ def test_a_link_or_a_file_in_its_place_is_taken_away_and_not_followed(tmp_path: 
     (tmp_path / "kept").mkdir()
     parent = tmp_path / "parent"
     parent.mkdir()
-    (parent / "link").symlink_to(tmp_path / "kept")
-    (parent / "file").write_text("x")
+    (parent / "in-use-link").symlink_to(tmp_path / "kept")
+    (parent / "in-use-file").write_text("x")
     sweep(parent)
     assert (list(parent.iterdir()), (tmp_path / "kept").is_dir()) == ([], True)
+
+
+def test_what_a_person_has_in_such_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine.txt").touch()
+    sweep(tmp_path)
+    Workspace(tmp_path).remove()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine.txt"]
 
 
 def test_nothing_to_sweep_is_no_reason_not_to_start(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from reconciler.log import logger
 from reconciler.materialise import remove
 from reconciler.model.observed import LABEL_HOST
 from reconciler.model.outcome import Reason
+from reconciler.workspace import PREFIX
 
 KEPT = "data"
 """Folder of the state folder that is never removed: containers have written people's data there."""
@@ -24,13 +25,23 @@ _FILES = (
     "alerts", "alerts-test", "grants", "mark", "notifications", "outbox", "preview", "read", "samples", "seal",
     "status", "turn",
 )  # fmt: skip
-_FOLDERS = ("build", "engine", "logs", "preview", "render", "rendered", "requests", "trees")
 _OURS = re.compile(
     rf"\.?({'|'.join(_FILES)})\.(json(\.[\w.-]+)?|\d+(-\d+)?)"
     r"|(journal\.jsonl|mirror\.git|lock|preview\.lock|deploy_key(\.pub)?)(\.[\w.-]+)?"
-    rf"|{'|'.join(_FOLDERS)}|\.(seal|key)-\w+"
+    r"|\.(seal|key)-\w+"
 )
 """What the agent and the programs beside it make in the state folder, and drafts of these files."""
+_FOLDERS = {
+    "build": rf"{PREFIX}.+",
+    "engine": "engine-read|engine-logs|lock",
+    "logs": ".+%2F.+",
+    "preview": rf"{PREFIX}.+",
+    "render": rf"{PREFIX}.+",
+    "rendered": r"\.?[0-9a-f]{64}(\..+)?",
+    "requests": r"\.?\d{8}T.+",
+    "trees": r"(\.new-)?[0-9a-f]{64}",
+}
+"""Folders that they make there, and what they make in each. A person may have a folder of the same name there."""
 
 
 def remove_containers(
@@ -59,6 +70,18 @@ def _removed(client: docker.APIClient, network: str) -> bool:
     return True
 
 
+def _remove_from(folder: Path, ours: str) -> None:
+    """Remove what matches `ours` in the folder, and the folder if nothing is left in it. A link is removed itself."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
+        for item in [*folder.iterdir()]:
+            if re.fullmatch(ours, item.name):
+                remove(item)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def remove_state(folder: Path) -> tuple[str, ...]:
     """Remove the files of the agent, and the folder itself if nothing is left in it. Returns the names of what stays:
     `data`, and everything that is not the agent's: the agent config may name a folder that has other things in it."""
@@ -69,6 +92,8 @@ def remove_state(folder: Path) -> tuple[str, ...]:
         for item in sorted(folder.iterdir()):
             if _OURS.fullmatch(item.name):
                 remove(item)
+            elif item.name in _FOLDERS:
+                _remove_from(item, _FOLDERS[item.name])
         if data.is_dir() and not data.is_symlink() and not any(data.iterdir()):
             data.rmdir()
         left = tuple(sorted(item.name for item in folder.iterdir()))
