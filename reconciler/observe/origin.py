@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -52,7 +53,8 @@ def writing(remote: Remote) -> tuple[str, ...]:
     reach it, so that no link in it leads to a file that only root may write."""
     if remote.path is None:
         return ()
-    return (f"--receive-pack=umask 022 && {_command('receive-pack', _WRITTEN, as_owner(remote.path))}",)
+    command = _command("receive-pack", _WRITTEN, as_owner(remote.path))
+    return (f"--receive-pack=umask {_umask(remote.path)} && {command}",)
 
 
 def peek(remote: Remote, ref: str) -> str | None:
@@ -99,6 +101,16 @@ def as_owner(folder: Path, *, groups: bool = False) -> tuple[str, ...]:
         f"--regid={status.st_gid}",
         "--init-groups" if groups else "--clear-groups",
     )
+
+
+def _umask(folder: Path) -> str:
+    """Where a group shares the repository, git demands that new folders are the group's, too. They must be so from the
+    start: the agent's unit does not let git change the mode of such a folder (RestrictSUIDSGID)."""
+    shared = stat.S_ISGID | stat.S_IWGRP
+    with suppress(OSError):
+        if folder.stat().st_mode & shared == shared:
+            return "002"
+    return "022"
 
 
 def _parts(folder: Path) -> Iterator[Path]:

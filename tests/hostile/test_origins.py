@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.observe.origin import as_owner, foreign_owner
+from reconciler.observe.origin import as_owner, foreign_owner, writing
+from reconciler.observe.remote import parse_remote
 from reconciler.observe.source import files_at
 from tests.record.test_notes import RequestHandler, shown
 from tests.repository import ENVIRONMENT, Repository
@@ -215,3 +216,17 @@ def test_notes_go_to_somebody_elses_repository_only_where_the_operator_says_so(
         assert channel["error"] is None
     else:
         assert f"{theirs.folder} belongs to another user (uid {OWNER})" in channel["error"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_new_folders_of_notes_are_the_groups_where_it_shares_the_repository(place: Path, shared: bool) -> None:
+    """Git must not have to change their mode afterwards, which the agent's unit forbids."""
+    theirs = Repository(place / "home.git")
+    theirs.push({"compose.yaml": "services: {}\n"})
+    for path in (theirs.folder, *theirs.folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o2770 if shared else 0o755)
+    options = writing(parse_remote(str(theirs.folder)))
+    theirs.git("push", "-q", *options, str(theirs.folder), "HEAD:refs/notes/reconciler/mini")
+    made = (theirs.folder / "refs/notes/reconciler").stat().st_mode
+    assert made & 0o7777 == (0o2775 if shared else 0o755)
