@@ -109,7 +109,8 @@ def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Faul
         return _link(path, status, demand, last=True)
     found = []
     if status.st_uid not in ((os.geteuid(),) if demand.ours else _trusted()):
-        found.append(Fault(f"{demand.what} {path} belongs to {_user(status)}", _chown(path)))
+        remedy = _as_owner(status.st_uid, _chown(path)) if demand.ours else _chown(path)
+        found.append(Fault(f"{demand.what} {path} belongs to {_user(status)}", remedy))
     bits = status.st_mode & demand.mask
     if bits:
         how = "be changed" if bits & WRITABLE else "be read"
@@ -226,6 +227,18 @@ def _own_group(status: os.stat_result) -> bool:
 
 def _user(status: os.stat_result) -> str:
     return f"another user (uid {status.st_uid})"
+
+
+def _as_owner(owner: int, chown: str) -> str:
+    """The remedy where another account owns what should be ours: most often the agent runs as that account, and a
+    person has called a verb as root. Then giving it away would stop the agent."""
+    import pwd
+
+    try:
+        named = shlex.quote(pwd.getpwuid(owner).pw_name)
+    except KeyError:
+        named = f"'#{owner}'"
+    return f"If the agent runs as that user, call it so: sudo -u {named} reconciler …; if not, run: {chown}"
 
 
 def _chown(path: str) -> str:

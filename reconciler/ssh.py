@@ -51,10 +51,11 @@ exec reconciler "$@"
 
 
 class Ssh:
-    """The connection to one machine. `environ`: the user's own; `folder`: contains the control sockets."""
+    """The connection to one machine. `environ`: the user's own. `patience`: seconds that ssh may take where it goes to
+    no machine: for its config, or to see whether the connection is open. A `Match exec` may hang."""
 
-    def __init__(self, host: RemoteHost, environ: Mapping[str, str]) -> None:
-        self.host, self.environ = host, dict(environ)
+    def __init__(self, host: RemoteHost, environ: Mapping[str, str], patience: float = 15.0) -> None:
+        self.host, self.environ, self._patience = host, dict(environ), patience
         self._program = shutil.which("ssh", path=environ.get("PATH", os.defpath))
         if self._program is None:
             raise Usage(Reason.USAGE_INVALID, "the program ssh is not there", "install OpenSSH's client")
@@ -162,16 +163,16 @@ class Ssh:
             return LOST
 
     def _control(self, what: str) -> bool:
-        done = subprocess.run(
-            self.command("-O", what), env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        return done.returncode == 0
+        return self._local(self.command("-O", what)).returncode == 0
+
+    def _local(self, argv: Sequence[str]) -> process.Completed:
+        """Run ssh where it goes to no machine. Transient if it does not end."""
+        return process.run(argv, env=self.environ, timeout=self._patience, reason=Reason.HOST_UNREACHABLE)
 
     @cached_property
     def _known_as(self) -> str:
         """The name under which known_hosts has the key of the machine, by the user's config of ssh."""
-        argv = [str(self._program), "-G", "--", self.host.ssh]
-        done = subprocess.run(argv, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = self._local([str(self._program), "-G", "--", self.host.ssh])
         told = dict(re.findall(r"(?m)^(hostname|hostkeyalias|port) (.+)$", done.stdout.decode(errors="replace")))
         name, port = told.get("hostname", self.host.ssh.rpartition("@")[2]), told.get("port", "22")
         return told.get("hostkeyalias") or (name if port == "22" else f"[{name}]:{port}")

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.wiring.init import chosen_trust
+from reconciler.errors import Usage
+from reconciler.wiring.init import chosen_trust, gather_running, initialise
 
 COMPOSE = """
 services:
@@ -128,6 +129,15 @@ def test_a_person_is_asked_where_there_is_one(tmp_path: Path) -> None:
     found = [chosen_trust(str(tmp_path), answering(text)) for text in ("owner\n", "o", "strangers", "", "?")]
     assert found == ["owner", "owner", "strangers", "strangers", "strangers"]
     assert asked[0] == f"Who can push to {tmp_path}? owner (only you), strangers (others, too) [strangers]: "
+
+
+def test_a_folder_that_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
+    """As one below a folder of another account."""
+    folder = str(tmp_path / ("x" * 300))
+    with pytest.raises(Usage, match="cannot be read: File name too long"):
+        gather_running(folder, None, None, {})
+    with pytest.raises(Usage, match="there is no folder"):
+        initialise(folder, None, None, None, None, None, {}, lambda *given: pytest.fail("not made"))
 
 
 def test_what_was_written_is_valid(folder: Folder) -> None:

@@ -45,11 +45,7 @@ class StateLock:
                     return
                 time.sleep(_PAUSE if attempt < _TRIES - 1 else 0)
         except OSError as error:
-            raise Transient(
-                Reason.DISK_FAILED,
-                f"the state folder {self._state} cannot be used: {error.strerror}",
-                "choose another with --state or `state:` in the agent config, or fix its owner and mode",
-            ) from error
+            raise _unusable(self._state, error) from error
         raise _locked(self._state)
 
     def release(self) -> None:
@@ -101,7 +97,8 @@ class StateLock:
 
 
 def holder(state: Path) -> int | None:
-    """The pid of the process that holds the folder; None if there is none. Changes nothing.
+    """The pid of the process that holds the folder; None if there is none. Changes nothing. Transient if we may not
+    look.
 
     0 if it is held and the pid cannot be read.
     """
@@ -109,6 +106,8 @@ def holder(state: Path) -> int | None:
         descriptor = os.open(state / "lock", os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unusable(state, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -128,6 +127,14 @@ def _is_at(descriptor: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     return False
+
+
+def _unusable(state: Path, error: OSError) -> Transient:
+    return Transient(
+        Reason.DISK_FAILED,
+        f"the state folder {state} cannot be used: {error.strerror}",
+        "choose another with --state or `state:` in the agent config, or fix its owner and mode",
+    )
 
 
 def _locked(state: Path) -> Locked:

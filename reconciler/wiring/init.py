@@ -60,7 +60,7 @@ def initialise(
     projects to take, whose files were copied into `folder`; by default those found there.
     """
     root = Path(folder).resolve()
-    if not root.is_dir():
+    if not os.path.isdir(root):  # also where it may not be looked at
         raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
     repository = find_repository(root, environ)
     named = config or environ.get("RECONCILER_CONFIG")
@@ -86,7 +86,11 @@ def gather_running(folder: str, account: str | None, settings: Settings | None, 
     on this process is that account. Usage if the folder is not empty, or nothing runs."""
     owner = _account(account) if account is not None else None
     root = Path(folder).resolve()
-    if root.is_dir() and [item.name for item in root.iterdir() if item.name != ".git"]:
+    try:
+        filled = root.is_dir() and [item.name for item in root.iterdir() if item.name != ".git"]
+    except OSError as error:
+        raise Usage(Reason.DISK_FAILED, f"{root} cannot be read: {error.strerror}", "name another folder") from error
+    if filled:
         told = f"{root} is not empty, and --running fills a new folder"
         raise Usage(Reason.USAGE_INVALID, told, "name a folder that does not exist yet")
     client = connect(engine_host(settings.engine if settings else None, environ))

@@ -17,7 +17,7 @@ from reconciler.bootstrap import entry, forge_host
 from reconciler.bootstrap.linux import places
 from reconciler.bootstrap.model import Target, Wanted
 from reconciler.bootstrap.wheels import bundle
-from reconciler.errors import Usage
+from reconciler.errors import Transient, Usage
 from reconciler.fleet import load_hosts
 from reconciler.model.fleet import RemoteHost
 from reconciler.ssh import Ssh
@@ -147,3 +147,14 @@ def test_another_address_is_known_by_the_key_of_the_host_in_the_ssh_config(
     ):
         words = Ssh(RemoteHost("mini", ssh, address="100.64.0.7"), environ).command()
         assert {"HostName=100.64.0.7", f"HostKeyAlias={known}"} <= {*words}
+
+
+def test_an_ssh_config_that_hangs_does_not_hold_us_up(home: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/config "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "config").write_text('Match exec "sleep 300"\n')
+    environ = {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
+    with pytest.raises(Transient, match="ssh did not end within 1 s"):
+        Ssh(RemoteHost("mini", "mini", address="100.64.0.7"), environ, patience=1.0).command()

@@ -156,6 +156,12 @@ def test_nobody_holds_what_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_folder_into_which_we_may_not_look_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Transient, match="cannot be used: Not a directory"):
+        holder(tmp_path / "file")
+
+
 def test_looking_keeps_nobody_out(tmp_path: Path) -> None:
     stop = threading.Event()
 
