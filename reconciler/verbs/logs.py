@@ -127,7 +127,8 @@ class Logs:
         begin = log_time(time.time() if wanted.since is None else wanted.since)
         started = {item.id for item in self._containers()}
         for part in parted(self.shown(wanted)):
-            last |= {item.container: item.time for item in part}
+            for item in part:
+                _note(last, item)
             yield part
         yield from Following(self, wanted, last, started, begin, patience).parts()
 
@@ -178,8 +179,8 @@ class Logs:
 class Following:
     """Reads each running container in a thread. The thread that calls `parts` starts and ends them.
 
-    `last`: container → time of its newest line that was shown. `started`: containers that existed before; those without
-    a line in `last` are shown from the time `begin` on. All other containers are shown from their first line on.
+    `last`: container → newest time of its shown lines. `started`: containers that existed before; those without a line
+    in `last` are shown from the time `begin` on. All other containers are shown from their first line on.
     """
 
     def __init__(
@@ -249,7 +250,7 @@ class Following:
                 while not self._put(item):
                     if self._ended.is_set():
                         return
-                self._last[item.container] = item.time
+                _note(self._last, item)
         except ReconcilerError as error:
             logger.debug("logs: {}", error.message)
 
@@ -317,6 +318,11 @@ def _cut(item: LogLine, longest: int) -> LogLine:
 def _merged(sources: Iterable[Iterable[LogLine]]) -> Iterator[LogLine]:
     keyed = [together(iter(lines)) for lines in sources]
     return (item for _, item in heapq.merge(*keyed, key=itemgetter(0)))
+
+
+def _note(last: dict[str, str], item: LogLine) -> None:
+    """The line was shown. The engine may write a line of stderr before an older one of stdout."""
+    last[item.container] = max(last.get(item.container, ""), item.time)
 
 
 def _next(time: str) -> str:

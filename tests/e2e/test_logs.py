@@ -17,8 +17,9 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 
 def talker(version: str, **more: Any) -> dict[str, Any]:
-    """A service that prints its version and its secret."""
-    return service(f'echo "begin {version} $SECRET"\necho "to stderr {version}" >&2\n{FOREVER}', **more)
+    """A service that prints its version and its secret. The pause is needed because the engine reads both streams at
+    the same time, and may note the second line first."""
+    return service(f'echo "begin {version} $SECRET"\nsleep 0.1\necho "to stderr {version}" >&2\n{FOREVER}', **more)
 
 
 def shown(host: Host, *arguments: str) -> list[dict[str, Any]]:

@@ -258,6 +258,19 @@ def test_following_shows_new_lines_and_all_lines_of_new_containers(tmp_path: Pat
     parts.close()  # type: ignore[attr-defined]
 
 
+def test_following_repeats_no_line_that_was_written_before_an_older_one(tmp_path: Path) -> None:
+    printed = Printed(line("a", 2, "newer"), line("a", 1, "older", stream="stderr"))
+    parts = logs(printed, tmp_path).follow(Wanted(), 0.02)
+    assert texts(iter(next(parts))) == ["newer", "older"]
+    printed.lines += [line("a", 4, "a4"), line("a", 3, "a3", stream="stderr")]
+    shown: list[str] = []
+    while "a3" not in shown:
+        shown += texts(iter(next(parts)))
+    shown += texts(iter(next(parts)))
+    assert shown == ["a4", "a3"]
+    parts.close()  # type: ignore[attr-defined]
+
+
 LEVEL_CASES = {
     '2026-11-29 06:30:01.123 UTC [1] ERROR:  relation "x" does not exist': "error",
     "LOG:  database system is ready": "info",
