@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,7 +119,8 @@ class Collector:
                 try:
                     self.turn(not whole or bool(watch and watch.touched()))
                 except Exception as error:
-                    logger.opt(exception=error).error("monitor: {}", error)
+                    with suppress(Exception):  # the log cannot be loaded while no file can be opened
+                        logger.opt(exception=error).error("monitor: {}", error)
                 # So that looking takes at most a fifth of the time, also if a container causes events all the time.
                 stop.wait(min(LOOK, 4 * (time.monotonic() - begun)))
                 pause = min(LOOK, max(0.0, self._sampled_at + self._every - time.monotonic()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.formats.endpoints import door, parse
@@ -104,7 +105,8 @@ class Prober:
             try:
                 self.look()
             except Exception as error:
-                logger.opt(exception=error).error("monitor: endpoints: {}", error)
+                with suppress(Exception):  # the log cannot be loaded while no file can be opened
+                    logger.opt(exception=error).error("monitor: endpoints: {}", error)
             stop.wait(LOOK)
 
     def look(self) -> None:

@@ -19,6 +19,13 @@ from reconciler.model.outcome import Reason
 CONNECTIONS = 128
 """Number of connections at one time; further ones get 503."""
 
+MOST = 2 * CONNECTIONS
+"""Number of connections that may be open; further ones are closed at once, because each takes an open file, which the
+monitor's threads need, too."""
+
+ACCEPTED = 64
+"""Number of connections that the kernel keeps for us, and that asyncio accepts before it does anything else."""
+
 QUICK = 10.0
 """Seconds in which the head of a request has to arrive."""
 
@@ -34,7 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Usage if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=64)
+        listening = socket.create_server((host, port), family=family, backlog=ACCEPTED)
         # Accepted connections inherit it. asyncio does not set it for a socket made here, and then each answer after
         # the first on a connection would wait 40 ms for the client's acknowledgement.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -62,6 +69,7 @@ def serve(application: ASGIApp, place: socket.socket, stop: threading.Event) -> 
         server_header=False,
         date_header=False,
         limit_concurrency=CONNECTIONS,
+        backlog=ACCEPTED,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=2,
     )
@@ -85,12 +93,14 @@ class _Server(uvicorn.Server):
 
 
 class Impatient(H11Protocol):
-    """Closes a connection if the head of a request does not arrive within QUICK seconds."""
+    """Closes a connection if the head of a request does not arrive within QUICK seconds, or if too many are open."""
 
     def connection_made(self, transport: Any) -> None:
         transport.max_size = PIECE  # of asyncio's transports; others ignore it
         super().connection_made(transport)
         self._watched = self.loop.call_later(QUICK, self._look, None)
+        if len(self.connections) > MOST:
+            transport.abort()
 
     def _look(self, before: object) -> None:
         """Close the connection if it had no new request since the last call. `before`: the last answered request
