@@ -90,6 +90,7 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
             ]},
             hint="the old version runs on; `reconciler upgrade --print` there says more",
         )  # fmt: skip
+        yield _command(places, have)
         return
     made = bundle.folder
     install = (
@@ -116,6 +117,18 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
         ]},
         needed=have.current != made,
     )  # fmt: skip
+    yield _command(places, have)
+
+
+def _command(places: Places, have: Have) -> Change:
+    return Change(
+        "command",
+        f"Link {places.command} to the program, so that `reconciler` and `sudo reconciler` are found",
+        arguments={
+            "commands": [f"umask 022; mkdir -p {dirname(places.command)} && ln -s {places.program} {places.command}"]
+        },
+        needed=not have.command,
+    )
 
 
 def _venv(places: Places, bundle: Bundle) -> str:

@@ -73,6 +73,7 @@ for folder in "$versions"/*; do
     if [ -e "$folder/.complete" ]; then say version_there "${folder##*/}"; fi
 done
 say current "$(readlink "$versions/current" 2>/dev/null)"
+if [ -e "$command" ] || [ -L "$command" ]; then say command yes; fi
 say config "$(base64 <"$config" 2>/dev/null | tr -d '\n')"
 if [ -d "$secrets" ]; then say secrets yes; fi
 if [ -n "$repository" ] && [ -e "$repository/HEAD" ]; then
@@ -99,7 +100,7 @@ if systemctl is-enabled --quiet reconciler 2>/dev/null; then say enabled yes; fi
 if [ -x "$versions/current/bin/reconciler" ] && [ -e "$config" ]; then
     say print "$("$versions/current/bin/reconciler" --config "$config" install --user "$account" --print \
         --output json 2>/dev/null | base64 | tr -d '\n')"
-    for file in /etc/systemd/system/reconciler*.service; do
+    for file in /etc/systemd/system/reconciler*.service /etc/systemd/system/reconciler*.timer; do
         if [ -e "$file" ]; then say unit "$(base64 <"$file" | tr -d '\n') $file"; fi
     done
 fi
@@ -168,7 +169,7 @@ def script(places: Places, wanted: Wanted) -> str:
         "account": places.account, "config": places.config,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
         "branch": places.branch, "state": places.state, "python": places.python, "project_line": PROJECT,
-        "sudoers": SUDOERS,
+        "sudoers": SUDOERS, "command": places.command,
         "adopted": places.adopted,
     }  # fmt: skip
     return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in given.items()), FACTS])
@@ -232,6 +233,7 @@ def have(lines: Lines) -> Have:
         projects={name: folder for name, _, folder in (item.partition(" ") for item in lines.get("project", ()))},
         closed=tuple(sorted(set(lines.get("closed", ())))),
         adopted="adopted" in lines,
+        command="command" in lines,
     )
 
 

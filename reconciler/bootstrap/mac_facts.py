@@ -52,6 +52,7 @@ for folder in "$versions"/*; do
     if [ -e "$folder/.complete" ]; then say version_there "${folder##*/}"; fi
 done
 say current "$(readlink "$versions/current" 2>/dev/null)"
+if [ -e "$command" ] || [ -L "$command" ]; then say command yes; fi
 encoded config "$config"
 if [ -d "$secrets" ]; then say secrets yes; fi
 if [ -n "$repository" ] && [ -e "$repository/HEAD" ]; then
@@ -118,7 +119,7 @@ def script(places: Places) -> str:
     given = {
         "brew": BREW, "account": places.account, "home": places.home, "config": places.config, "state": places.state,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
-        "branch": places.branch,
+        "branch": places.branch, "command": places.command,
     }  # fmt: skip
     return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in given.items()), FACTS])
 

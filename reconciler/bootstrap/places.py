@@ -17,7 +17,8 @@ REPOSITORY = "/srv/git/home.git"
 class Places:
     """Absolute paths. `account`, `group`: of the agent; `home`: the account's home folder. `python`: the program that
     makes virtual environments. `repository`: the bare repository, '' if the agent watches a remote one. `logs`,
-    `engine_logs`: commands that show the agent's and the engine's log."""
+    `engine_logs`: commands that show the agent's and the engine's log. `command`: a link to the program, in a folder of
+    everybody's PATH."""
 
     platform: Platform
     account: str
@@ -32,6 +33,7 @@ class Places:
     branch: str = "main"
     logs: str = "journalctl -u reconciler"
     engine_logs: str = "journalctl -u docker -n 50"
+    command: str = "/usr/local/bin/reconciler"
 
     @property
     def adopted(self) -> str:
@@ -55,7 +57,8 @@ class Have:
     those that `install` would write; `running`, `enabled`: state of the service. `repository`: it exists and has our
     hooks; `commit`: its branch has a commit; `safe`: git lets every account use it. `keyed`: the deploy key exists.
     `projects`: Compose projects that run without an agent, with their folders; `closed`: these folders and
-    those above them that other accounts cannot enter; `adopted`: they were committed for a remote repository."""
+    those above them that other accounts cannot enter; `adopted`: they were committed for a remote repository.
+    `command`: something has the place of the link to the program."""
 
     versions: frozenset[str] = frozenset()
     current: str = ""
@@ -71,3 +74,4 @@ class Have:
     projects: Mapping[str, str] = field(default_factory=dict)
     closed: tuple[str, ...] = ()
     adopted: bool = False
+    command: bool = False

@@ -36,6 +36,8 @@ FACTS = 120.0
 
 _DESTINATION = re.compile(r"[A-Za-z0-9_\[][^\s\x00-\x1f]{0,254}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_SHELL = "the login shell there must be like sh (csh is not), and print nothing by itself (see ~/.bashrc there)"
+_END = "dev.reconciler.end"
 _FIRST_LOOK = 'uname -s; uname -m; id -un; id -u; echo "$HOME"'
 
 Tell = Callable[[str], None]
@@ -277,7 +279,7 @@ def _first_look(ssh: Ssh) -> tuple[str, str, str, str, str]:
         raise Transient(
             Reason.HOST_UNREACHABLE,
             f"{ssh.host.ssh}: {said}",
-            "its login shell must be like sh, and print nothing by itself (see ~/.bashrc there)",
+            _SHELL,
         )
     system, arch, login, uid, home = words
     return system, arch, login, uid, home
@@ -290,5 +292,11 @@ def _port(ssh: Ssh) -> str:
 
 
 def _script(machine: Machine, script: str) -> str:
-    done = machine.run(script, timeout=FACTS)
-    return done.stdout.decode(errors="replace")
+    """The script's output. Transient if it has not run to its end: missing facts would look like a bare machine."""
+    done = machine.run(f"{script}\necho {_END}", timeout=FACTS)
+    told, end, _ = done.stdout.decode(errors="replace").rpartition(f"{_END}\n")
+    if not end:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = said[-1] if said else f"exit code {done.returncode}"
+        raise Transient(Reason.HOST_UNREACHABLE, f"the machine cannot be looked at: {why}", _SHELL)
+    return told

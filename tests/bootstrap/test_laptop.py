@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
 import venv
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -15,12 +17,15 @@ import pytest
 import reconciler
 from reconciler.bootstrap import entry, forge_host
 from reconciler.bootstrap.linux import places
+from reconciler.bootstrap.machine import Machine
 from reconciler.bootstrap.model import Target, Wanted
 from reconciler.bootstrap.wheels import bundle
 from reconciler.errors import Transient, Usage
 from reconciler.fleet import load_hosts
 from reconciler.model.fleet import RemoteHost
+from reconciler.process import Completed, run
 from reconciler.ssh import Ssh
+from reconciler.wiring import bootstrapping
 from tests.bootstrap.facts import WANTED
 
 HERE = Target("Linux", "x86_64", (sys.version_info.major, sys.version_info.minor))
@@ -158,3 +163,19 @@ def test_an_ssh_config_that_hangs_does_not_hold_us_up(home: dict[str, str], tmp_
     environ = {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
     with pytest.raises(Transient, match="ssh did not end within 1 s"):
         Ssh(RemoteHost("mini", "mini", address="100.64.0.7"), environ, patience=1.0).command()
+
+
+class Local:
+    """This machine in place of another one."""
+
+    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None) -> Completed:
+        return run(argv, env={"PATH": os.defpath}, timeout=timeout, stdin=stdin)
+
+
+def test_facts_that_are_cut_off_are_no_facts() -> None:
+    """As with a login shell like csh, which cannot read the script."""
+    machine = Machine(Local(), "me", 0)
+    assert bootstrapping._script(machine, "echo a=1; false") == "a=1\n"
+    with pytest.raises(Transient, match="cannot be looked at: Unmatched") as caught:
+        bootstrapping._script(machine, 'echo a=1; echo "Unmatched \'" >&2; exit 0')
+    assert "like sh" in caught.value.hint

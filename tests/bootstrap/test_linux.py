@@ -29,7 +29,7 @@ FINISHED = facts(
     have=Have(
         versions=frozenset({BUNDLE.folder}), current=BUNDLE.folder,
         config={"host": "mini", "source": {"url": "/srv/git/home.git"}}, secrets=True, unit=True, running=True,
-        enabled=True, repository=True, commit=True, safe=True,
+        enabled=True, repository=True, commit=True, safe=True, command=True,
     ),
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ def test_a_finished_machine_needs_no_change() -> None:
         ({"have": replace(FINISHED.have, running=False)}, ["state", "service"]),
         ({"have": replace(FINISHED.have, unit=False)}, ["service"]),
         ({"have": replace(FINISHED.have, current="")}, ["current"]),
+        ({"have": replace(FINISHED.have, command=False)}, ["command"]),
         ({"have": replace(FINISHED.have, commit=False)}, ["first-commit"]),
     ],
 )

@@ -54,6 +54,7 @@ AWAKE = "cat <<'END'\nAC Power:\n" + "".join(f" {name} {value}\n" for name, valu
 THERE = Have(
     versions=frozenset({BUNDLE.folder}), current=BUNDLE.folder, secrets=True, unit=True, running=True, enabled=True,
     config={"host": "mini", "source": {"url": "/Users/me/git/home.git"}}, repository=True, commit=True, safe=True,
+    command=True,
 )  # fmt: skip
 
 
