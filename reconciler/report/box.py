@@ -98,13 +98,16 @@ class BoxFile:
         self._path, self._effects, self._place = path, effects, place
 
     def load(self, now: float) -> Box:
-        """A new one if there is none, it cannot be read, or it is about another place: there the same id would be
-        somebody else's comment."""
-        found = read(self._path)
-        if found is None or found.place not in ("", self._place):
-            found = Box(now, now)
+        """The stored one, or a new one."""
+        found = self.stored() or Box(now, now)
         found.place = self._place
         return found
+
+    def stored(self) -> Box | None:
+        """None if there is none, it cannot be read, or it is about another place: there the same id would be somebody
+        else's comment."""
+        found = read(self._path)
+        return found if found is not None and found.place in ("", self._place) else None
 
     def save(self, box: Box) -> None:
         """Complete and durable, or not at all: then Transient."""

@@ -40,7 +40,8 @@ class ForgeReport:
         self.settings = forge
         self._branch, self._environ, self._redactor = settings.source.branch, environ, redactor
         self._previews = settings.preview == SAME_REPOSITORY
-        self._file, self._preview_file = state / FILE, state / PREVIEW_FILE
+        self._file = boxes.BoxFile(state / FILE, Effects(), forge.place)
+        self._preview_file = state / PREVIEW_FILE
         deployments = settings.deployments and forge.kind in WITH_DEPLOYMENTS
         mark = Seal(state / MARK, tuple)
         self.policy = Policy(
@@ -54,12 +55,11 @@ class ForgeReport:
 
     def outbox(self, stop: threading.Event) -> Outbox[History]:
         """The outbox; only for the holder of the state lock. Its writes do not count as effects of a turn."""
-        file = boxes.BoxFile(self._file, Effects(), self.settings.place)
-        self._box = file.load(time.time())
+        self._box = self._file.load(time.time())
 
         def keep(box: boxes.Box) -> None:
             self._changes += 1
-            file.save(box)
+            self._file.save(box)
 
         delivery = Delivery(self._box, self.policy, self._access, keep, self.clean, time.time)
         self._outbox = Outbox(delivery, stop)
@@ -69,7 +69,7 @@ class ForgeReport:
         """Computed once while neither the journal nor the outbox changes: an agent at rest asks after each turn."""
         known, changes = self._known, self._changes
         if self._box is None or known is None or known[0] is not history or known[1] != changes:
-            found = channels(history, self.policy, self._box or boxes.read(self._file))
+            found = channels(history, self.policy, self._box or self._file.stored())
             self._known = known = (history, changes, found)
         return known[2]
 
