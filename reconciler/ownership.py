@@ -107,6 +107,8 @@ def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Faul
     """Everything that lets others change the object itself, by its `lstat`."""
     if stat.S_ISLNK(status.st_mode):
         return _link(path, status, demand, last=True)
+    if demand.mask == OPEN and stat.S_ISDIR(status.st_mode):
+        return [Fault(f"{demand.what} {path} is a folder", "Name the file itself.")]
     found = []
     if status.st_uid not in ((os.geteuid(),) if demand.ours else _trusted()):
         remedy = _as_owner(status.st_uid, _chown(path)) if demand.ours else _chown(path)

@@ -19,7 +19,7 @@ import pytest
 from reconciler.errors import Usage
 from reconciler.observe.binary import find_compose
 from reconciler.observe.secrets import SecretStore
-from reconciler.ownership import CONFIG, PROGRAM, SECRETS, STATE, Demand, faults
+from reconciler.ownership import CONFIG, PROGRAM, SECRET, SECRETS, STATE, Demand, faults
 from tests.repository import Repository
 
 STRANGER = 12345
@@ -163,6 +163,13 @@ def test_what_does_not_exist_is_judged_by_the_folders_above_it(place: Path) -> N
     assert faults(str(place / "a/b/c"), STATE) == []
     place.chmod(0o777)
     assert [item.remedy for item in faults(str(place / "a/b/c"), STATE)] == [f"chmod go-w {place}"]
+
+
+def test_a_folder_in_place_of_a_secret_is_not_to_be_closed(place: Path) -> None:
+    """chmod 0600 would lock everybody out of it, the agent's programs among them."""
+    assert [(item.message, item.remedy) for item in faults(str(place.parent), SECRET)] == [
+        (f"the secret {place.parent} is a folder", "Name the file itself.")
+    ]
 
 
 def test_a_program_directly_in_a_sticky_folder_is_refused(place: Path) -> None:

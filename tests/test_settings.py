@@ -336,6 +336,8 @@ def test_a_token_in_the_environment_is_enough(config: Path) -> None:
             {"4:36"},
             "in the clear",
         ),
+        ("{kind: gitea, api: 'https://[::1/api', repository: me/home, token_file: /t}", {"4:36"}, "host or port"),
+        ("{kind: gitea, api: 'https://x:99999/api', repository: me/home, token_file: /t}", {"4:36"}, "host or port"),
         ("{kind: gitea, api: 'https://u:p@x/api', repository: me/home, token_file: /t}", {"4:36"}, "without a user"),
         ("{kind: gitea, api: 'https://x/api/v1', repository: me, token_file: /t}", {"4:68"}, "owner/name"),
         ("{kind: gitea, api: 'https://x/api/v1', repository: me/home, token_file: t}", {"4:89"}, "absolute path"),

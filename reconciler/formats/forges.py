@@ -22,6 +22,9 @@ KNOWN = {
 }
 """Host → kind and API. The two ssh hosts answer on port 443, for networks that block 22."""
 
+NO_ADDRESS = "has no valid host or port"
+"""What is wrong with a URL that is none by `is_address`."""
+
 _API = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
 """Path of the API on a self-hosted forge, from the documentation of each."""
 
@@ -72,11 +75,22 @@ def problems(given: Mapping[str, Any], url: str, token: bool) -> Iterator[tuple[
         if not named[key] and not (known and getattr(known, key)):
             hint = f"Write {key}; only these hosts are known by their address: {', '.join(KNOWN)}."
             yield (), f"forge-{key}", f"has no {key}, and source.url does not say it", hint
-    if named["api"].startswith("http://") and not is_loopback(named["api"]):
+    if named["api"] and not is_address(named["api"]):
+        yield ("api",), "forge-api", NO_ADDRESS, "Write it like https://git.example.org/api/v1."
+    elif named["api"].startswith("http://") and not is_loopback(named["api"]):
         hint = "Write https://; for a certificate of your own authority there is ca_file."
         yield ("api",), "forge-api", "would send the token in the clear", hint
     if not named["token_file"] and not token:
         yield (), "forge-token", "has no token", f"Write token_file, or set ${TOKEN}."
+
+
+def is_address(url: str) -> bool:
+    """Whether a URL's host and port are well-formed."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(url: str) -> bool:

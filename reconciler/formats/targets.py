@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from reconciler.formats.forges import NO_ADDRESS, is_address
 from reconciler.formats.quantities import QuantityError, seconds
 from reconciler.formats.yamls import Pointer
 
@@ -57,6 +58,9 @@ def problems(values: Mapping[str, Any]) -> Iterator[tuple[Pointer, str, str, str
     every = beat.get("every") if isinstance(beat, dict) else None
     if isinstance(every, str) and _too_short(every):
         yield ("heartbeat", "every"), "out-of-range", "must be at least 1s", "Write a duration like 5m."
+    url = beat.get("url") if isinstance(beat, dict) else None
+    if isinstance(url, str) and not is_address(url):
+        yield ("heartbeat", "url"), "heartbeat-url", NO_ADDRESS, "Write it like https://ping.example.org/KEY."
     for number, item in enumerate(targets if isinstance(targets, list) else ()):
         if not isinstance(item, dict):
             continue

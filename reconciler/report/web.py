@@ -138,6 +138,8 @@ class Web:
         if status < 300:
             return Answer(status, self._parsed(data) if parse else None, headers)
         said = self._said(data)
+        if status in (404, 405) and data.lstrip()[:1] == b"<":
+            said = "a page for browsers; is `api` right?"
         told = f"{self._host} answers {status}" + (f": {said}" if said else "")
         if status == 429 or (status == 403 and (wait is not None or "rate limit" in said.lower())):
             raise Unreachable(f"{told} (rate limit)", 60.0 if wait is None else wait)

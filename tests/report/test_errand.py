@@ -170,10 +170,10 @@ def test_what_looks_like_a_key_is_secret_and_a_word_is_not() -> None:
 
 def test_odd_settings_are_told() -> None:
     odd = {
-        "heartbeat": {"url": "https://x", "every": "500ms"},
+        "heartbeat": {"url": "https://x:99999", "every": "500ms"},
         "notify": [{"url": "ntfy://x", "quiet": "07:00-07:00"}, {"url": "ntfy://x", "on": []}, "text", None],
     }
     assert [pointer for pointer, *_ in problems(odd)] == [
-        ("heartbeat", "every"), ("notify", 0, "quiet"), ("notify", 1, "on"),
+        ("heartbeat", "every"), ("heartbeat", "url"), ("notify", 0, "quiet"), ("notify", 1, "on"),
     ]  # fmt: skip
     assert list(problems({"notify": "text", "heartbeat": None})) == []

@@ -188,6 +188,7 @@ def client(forge: FakeForge, **changes: str) -> web.Web:
     ("reply", "said"),
     [
         (Reply(502, b"<html>bad gateway</html>"), "answers 502"),
+        (Reply(404, b"<!DOCTYPE html><title>Not found</title>"), "is `api` right?"),
         (Reply(200, {"id": 1}, cut=3), ""),
         (Reply(200, {"id": 1, "name": "home"}, cut=15, chunked=True), ""),
         (Reply(200, b"<html>welcome</html>"), "no JSON"),
