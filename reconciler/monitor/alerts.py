@@ -72,12 +72,13 @@ class Alerts:
     ) -> None:
         for key, finding in found.items():
             known = self._lasting.get(key, Lasting(finding, now))
-            active = known.active or now - known.since >= rules[finding.name].lasting
-            self._lasting[key] = Lasting(finding, known.since, active=active)
+            since = min(known.since, now)  # later than now: the clock was set back
+            active = known.active or now - since >= rules[finding.name].lasting
+            self._lasting[key] = Lasting(finding, since, active=active)
         for key, known in list(self._lasting.items()):
             if key in found or known.finding.name in unknown:
                 continue
-            gone = now if known.gone is None else known.gone
+            gone = now if known.gone is None else min(known.gone, now)
             if now - gone >= GRACE or not known.active:
                 del self._lasting[key]
             else:
@@ -110,7 +111,7 @@ class Alerts:
                 newest = max(backoff.times[-1], self._counted.get(("container-restarted", *key), 0.0))
                 self._counted[("container-restarted", *key)] = newest
         told = {"container-restarted": "was started again", "out-of-memory": "was killed for lack of memory"}
-        self._counted = {key: at for key, at in self._counted.items() if now - at < RECENT}
+        self._counted = {key: min(at, now) for key, at in self._counted.items() if now - at < RECENT}
         for (name, stack, service), at in self._counted.items():
             yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
 

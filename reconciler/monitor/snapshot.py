@@ -46,8 +46,10 @@ class Snapshot:
 
     @property
     def used(self) -> int | None:
-        """Bytes of memory that containers use now; None if nothing was measured."""
-        return sum(item.memory for item in self.measures.usage.values()) if self.measures else None
+        """Bytes of memory that containers use now; None if nothing was measured, or the engine did not answer."""
+        if self.measures is None or not self.measures.answered:
+            return None
+        return sum(item.memory for item in self.measures.usage.values())
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Two maps from STACK/SERVICE: restarts by the engine, and kills for lack of memory."""

@@ -31,10 +31,12 @@ def _alert(value: Alert) -> Document:
 
 def read(found: Mapping[str, Any]) -> Iterator[Alert]:
     """The alerts of a document; entries in any other form are left out."""
-    for item in found.get("alerts") or ():
+    items = found.get("alerts")
+    for item in items if isinstance(items, list) else ():
         try:
-            if item["name"] in RULES:
-                finding = Finding(item["name"], item["message"], item["stack"], item["service"], item["about"] or "")
-                yield Alert(finding, instant(item["since"]))
+            name, told, since = (item[key] for key in ("name", "message", "since"))
+            stack, service, about = (item[key] for key in ("stack", "service", "about"))
+            if name in RULES and all(isinstance(text, str | None) for text in (stack, service, about)):
+                yield Alert(Finding(name, str(told), stack, service, about or ""), instant(since))
         except (LookupError, TypeError, ValueError):
             continue

@@ -200,6 +200,17 @@ def test_restarted_monitor_keeps_the_begin_of_an_alert() -> None:
     assert alert.since == NOW
     assert list(read({"alerts": [{"name": "x"}, 3, {"name": "disk-low"}]})) == []
     assert list(read({})) == []
+    for field, odd in (("since", []), ("name", []), ("about", 5), ("stack", {}), ("message", None)):
+        list(lived(Alerts(Samples(), read(told | {"alerts": [{**told["alerts"][0], field: odd}]})), [(0.0, bad)]))
+    assert list(read({"alerts": 5})) == []
+
+
+def test_clock_that_was_set_back_delays_neither_begin_nor_end() -> None:
+    bad, day = CASES["swap-in-use"], -86_400.0
+    begins = [(0.0, bad), (day, bad), (day + 299, bad), (day + 301, bad)]
+    ends = [(100.0, well()), (2 * day, well()), (2 * day + 59, well()), (2 * day + 61, well())]
+    found = [names for _, names in lived(Alerts(Samples()), [*begins, *ends])]
+    assert found == [set(), set(), set(), *([{"swap-in-use"}] * 4), set()]
 
 
 def test_verb_shows_published_alerts_and_fails_without_a_monitor(tmp_path: Path) -> None:

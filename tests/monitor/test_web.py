@@ -88,6 +88,13 @@ def test_without_a_status_healthz_fails_and_the_page_shows_the_error(site: Site)
     assert metrics(site)["reconciler_engine_errors_total", ""] == 0
 
 
+def test_memory_in_use_is_unknown_while_the_engine_does_not_answer(site: Site) -> None:
+    shown = snapshot()
+    assert shown.measures is not None
+    site.show(replace(shown, measures=replace(shown.measures, usage={}, answered=False)))
+    assert "in use -<" in site.client.get("/").text
+
+
 def test_metrics_have_the_documented_names_and_values(site: Site) -> None:
     site.show(snapshot([attempt(1), failed(2, ["x"])]))
     found = metrics(site)
