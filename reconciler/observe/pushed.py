@@ -96,13 +96,13 @@ class PushedRepository:
         """Whether the new commit descends from the old one."""
         return self._git.run("merge-base", "--is-ancestor", update.old, update.new).returncode == 0
 
-    def commits(self, update: Update) -> int:
-        """Number of commits that are new on the branch."""
-        done = self._git.run("rev-list", "--count", f"{update.old}..{update.new}")
-        return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
-
-    def is_merge(self, sha: str) -> bool:
-        return self._git.run("rev-parse", "--verify", "--quiet", f"{sha}^2").returncode == 0
+    def between(self, old: str, new: str) -> list[list[str]]:
+        """The commits after `old` up to `new`, which is the first, each followed by its parents. Empty if `new` does
+        not descend from `old`."""
+        if self._git.run("merge-base", "--is-ancestor", old, new).returncode != 0:
+            return []
+        done = self._git.run("rev-list", "--parents", f"{old}..{new}")
+        return [line.split() for line in done.stdout.decode("ascii").splitlines()] if done.returncode == 0 else []
 
     def newest(self, ref: str) -> str | None:
         """The present sha of the ref, read from its file; None if only git can tell."""

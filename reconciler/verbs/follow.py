@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.observe.pushed import PushedRepository, Update
+from reconciler.observe.refs import SHA
 from reconciler.observe.told import TOLD, is_alive, told
 from reconciler.record.text.layout import paragraph
 from reconciler.record.text.push import STYLE, Pushed, PushView
@@ -47,7 +48,7 @@ class Following:
     def __init__(self, repository: PushedRepository, update: Update, folder: Path, tell: Tell) -> None:
         self._repository, self._update, self._folder, self._tell = repository, update, folder, tell
         at = repository.changed_at(update.ref) or time.time() - DEAD
-        self._pushed = Pushed(update.new, self._revert(), at)
+        self._pushed = Pushed(update.new, self._revert, at)
         self._views: dict[str, PushView] = {}
         self._begun = time.monotonic()
 
@@ -116,15 +117,23 @@ class Following:
         )
         return paragraph(told, STYLE, after="  ")
 
-    def _revert(self) -> str:
-        """The command that reverts the pushed commits."""
+    def _revert(self, back: str | None) -> str:
+        """The command that makes a commit with the files of `back`, or with those before the push. `back`: what the
+        agent says."""
         old, new = self._update.old, self._update.new
-        if self._update.creates:
+        found = self._repository.between(back, new) if back and SHA.fullmatch(back) else []
+        if found and back:
+            old = back
+        elif self._update.creates:
             return ""
-        if self._repository.is_merge(new):
-            return f"git revert -m 1 {new[:7]}"
-        several = self._repository.builds_on(self._update) and self._repository.commits(self._update) > 1
-        return f"git revert --no-edit {old[:7]}..{new[:7]}" if several else f"git revert --no-edit {new[:7]}"
+        else:
+            found = self._repository.between(old, new)
+        parents = found[0][1:] if found else []
+        if len(parents) > 1 and old in parents:
+            return f"git revert -m {parents.index(old) + 1} --no-edit {new[:7]}"
+        if any(len(item) > 2 for item in found):  # git cannot revert a range with a merge in it
+            return f"git read-tree -mu HEAD {old[:7]} && git commit -m back"
+        return f"git revert --no-edit {old[:7]}..{new[:7]}" if len(found) > 1 else f"git revert --no-edit {new[:7]}"
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

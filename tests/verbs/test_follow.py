@@ -14,6 +14,7 @@ import pytest
 from reconciler.observe.pushed import PushedRepository, Update
 from reconciler.record.text.push import STYLE
 from reconciler.verbs import follow
+from tests.hooks.tool import command, git
 from tests.repository import ENVIRONMENT
 
 SHA = "a" * 40
@@ -33,8 +34,11 @@ def row(**changes: Any) -> dict[str, Any]:
     return {**made, **more, "failure": None, "at": time.time() + 60, **changes}
 
 
-def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[str]:
-    subprocess.run(["git", "init", "-q", "--bare", str(folder)], check=True, env=ENVIRONMENT)
+def shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, update: Update = UPDATE, init: tuple[str, ...] = ("--bare",),
+    **changes: Any,
+) -> list[str]:  # fmt: skip
+    subprocess.run(["git", "init", "-q", *init, str(folder)], check=True, env=ENVIRONMENT)
     (folder / "reconciler").mkdir()
     agent = {"kind": "Push", "host": "mini", "branch": "main", "pid": os.getpid(), "born": None}
     told = {**agent, "plan": None, "rollout": None, "error": None, "silence": None, "turns": [], **changes}
@@ -43,7 +47,7 @@ def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list
     monkeypatch.setattr(follow, "_nobody_reads", lambda: False)
     lines: list[str] = []
     repository = PushedRepository({**ENVIRONMENT, "GIT_DIR": str(folder)})
-    follow.follow(repository, [UPDATE], [], "main", lines.append)
+    follow.follow(repository, [update], [], "main", lines.append)
     return lines
 
 
@@ -68,3 +72,40 @@ def test_lines_of_a_failed_services_log_must_fit(tmp_path: Path, monkeypatch: py
     assert max(map(len, lines)) <= STYLE.width
     assert len(lines) < 25
     assert "  |   last" in lines
+
+
+HISTORIES = {
+    "one commit": "c base; old; c bad",
+    "several commits": "c base; old; c one; c two",
+    "a branch was merged": "c base; side; c one; c two; main; old; merge",
+    "somebody else's commits were merged (git pull)": "c base; side; c other; old; main; c bad; merge",
+    "a merge and more": "c base; old; c one; side; c two; main; c three; merge; c four",
+    "an earlier push was bad, too": "c base; good; c bad; old; c one; c two",
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_the_command_that_reverts_must_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history: str) -> None:
+    clone, shas = tmp_path / "clone", dict.fromkeys(("old", "good"), "")
+    git(tmp_path, "init", "-q", "-b", "main", "clone")
+    for word, _, name in (item.partition(" ") for item in history.split("; ")):
+        if word == "c":
+            (clone / name).write_text(name)
+            git(clone, "add", "-A")
+            git(clone, "commit", "-q", "-m", name)
+        elif word in shas:
+            shas[word] = git(clone, "rev-parse", "HEAD")
+        elif word == "merge":
+            git(clone, "merge", "-q", "--no-ff", "--no-edit", "side")
+        else:
+            git(clone, "checkout", "-q", *(["-b"] if word == "side" else []), word)
+    new = git(clone, "rev-parse", "HEAD")
+    lines = shown(
+        clone / ".git", monkeypatch, Update("refs/heads/main", shas["old"], new), (),
+        turns=[row(revision=new, revertedTo=shas["good"] or None)], pid=os.getpid(),
+    )  # fmt: skip
+    assert max(map(len, lines)) <= STYLE.width
+    (told,) = [line.rpartition(": ")[2].strip() for line in lines if " git re" in line]
+    assert command(clone, "sh", "-c", told).code == 0
+    assert git(clone, "rev-parse", "HEAD^{tree}") == git(clone, "rev-parse", f"{shas['good'] or shas['old']}^{{tree}}")
+    assert git(clone, "merge-base", "HEAD", new) == new

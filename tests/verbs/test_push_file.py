@@ -97,7 +97,7 @@ def test_a_turn_must_stay_in_the_file_when_the_next_one_follows(tmp_path: Path) 
     same = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", SHA)
     found = published(tmp_path, good, same, Turn(Outcome.UNCHANGED, same.reason, same.message, SHA))
     assert [row["outcome"] for row in found[0]["turns"]] == ["Succeeded", "Unchanged"]
-    view = PushView("mini", Pushed(SHA, "", 0), 0)
+    view = PushView("mini", Pushed(SHA, lambda back: "", 0), 0)
     assert view.lines(found[0], 1)[-1] == "mini: aaaaaaa Succeeded"
     assert view.ended
 
@@ -121,12 +121,12 @@ def test_an_ended_process_must_not_be_confused_with_another_of_its_id() -> None:
 @pytest.mark.parametrize("document", [{}, {"turns": 1}, {"turns": [{}]}, {"turns": [], "rollout": [], "plan": None}])
 def test_a_document_that_is_not_ours_must_raise(document: dict[str, Any]) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
-        PushView("mini", Pushed(SHA, "", 0), 0).lines(json.loads(json.dumps(document)), 1)
+        PushView("mini", Pushed(SHA, lambda back: "", 0), 0).lines(json.loads(json.dumps(document)), 1)
 
 
 def test_lines_about_waiting_must_come_at_growing_intervals(tmp_path: Path) -> None:
     (tmp_path / "reconciler").mkdir()
     document = published(tmp_path, Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "other", "b" * 40))[0]
-    view = PushView("mini", Pushed(SHA, "", 0), 0)
+    view = PushView("mini", Pushed(SHA, lambda back: "", 0), 0)
     said = [now for now in range(301) if view.lines(document, now)]
     assert said == [5, 15, 35, 75, 135, 195, 255]

@@ -7,7 +7,7 @@ LookupError, TypeError or ValueError if it is not one of ours.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.record.text.layout import ELLIPSIS, Style, exactly, middle, paragraph, plural, share, short
@@ -48,10 +48,11 @@ _FINAL = {"Succeeded", "Rejected", "RolledBack", "RollbackFailed", "Superseded",
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The pushed commit, and how git reverts it ('' if nothing was before). `at`: Unix seconds."""
+    """The pushed commit. `revert`: the command that returns to the commit that runs again, or (None) to what was before
+    the push; '' if nothing was. `at`: Unix seconds."""
 
     revision: str
-    revert: str
+    revert: Callable[[str | None], str]
     at: float
 
 
@@ -167,7 +168,10 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
         return [*lines, f"{host}: HELD: {short(row['revision'])} ({row['reason']}) waits for a person"]
     back = row["revertedTo"]
     lines += [f"{short(back)} runs again"] if back else ["nothing was touched"] if row["outcome"] == "Rejected" else []
-    lines += [f"to revert it in git: {pushed.revert}"] if pushed.revert else []
+    command = pushed.revert(back)
+    if command:
+        line = f"to revert it in git: {command}"
+        lines += [line] if len(line) <= STYLE.width else ["to revert it in git:", f"  {command}"]
     return [*lines, f"{host}: FAILED: {told} ({row['reason']}){took}"]
 
 
