@@ -18,8 +18,8 @@ _EXPORT = re.compile(r"export\s+")
 _KEY = re.compile(r"(?P<key>[\w.\-\[\]" + _SPACE + r"]*)(?P<end>[=:\n]|\Z)")
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _PLAIN = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True)) | {"$": "$$"}
-_ALIEN = re.compile("[\udc80-\udcff]")
-"""A byte that is not UTF-8, in its decoded form."""
+_ALIEN = re.compile("[\0\udc80-\udcff]")
+"""NUL, or a byte that is not UTF-8 in its decoded form."""
 
 _QUOTED = {
     "'": re.compile(r"'([^\\']*(?:\\.[^\\']*)*)'", re.DOTALL),
@@ -53,22 +53,22 @@ def dotenv(
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """A service's env_file. `names`: the variables that it sets; `unset`: variables that cut a value short, with the
-    violation."""
+    """A service's env_file or label_file. `names`: the variables that it sets; `unset`: variables that cut a value
+    short, with the violation; `unusable`: why it is not read as it is."""
 
     names: frozenset[str]
     unset: tuple[tuple[str, Violation], ...]
-    too_large: tuple[Violation, ...]
+    unusable: tuple[Violation, ...]
 
 
 def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
-    """Only the container uses its values, so only values that Compose would cut are violations."""
+    """Only the container uses its values, so only values that Compose would cut or change are violations."""
     if len(data) > _LARGEST:
         return EnvFile(frozenset(), (), dotenv(data, path)[1])
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables)
     reader.read()
     too_large = tuple(found for found in reader.violations if found.rule == "too-large")
-    return EnvFile(frozenset(reader.values), () if too_large else tuple(reader.unset), too_large)
+    return EnvFile(frozenset(reader.values), () if too_large else tuple(reader.unset), (*reader.alien, *too_large))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class _Reader:
         self.values: dict[str, str] = {}
         self.violations: list[Violation] = []
         self.steering: dict[str, str] = {}
+        self.alien: list[Violation] = []
         self.unset: list[tuple[str, Violation]] = []
         self._text = text
         self._path = path
@@ -119,7 +120,9 @@ class _Reader:
             return False
         value = self._known.get(key) if inherited else self._value()
         if value is not None and _ALIEN.search(value):
-            self._refuse(line, "invalid-dotenv", f"the value of {key} is not UTF-8 text", "Save the file as UTF-8.")
+            message = f"the value of {key} is not UTF-8 text, or has a NUL in it"
+            self._refuse(line, "invalid-dotenv", message, "Save the file as UTF-8.")
+            self.alien.append(self.violations[-1])
         elif steers(key):
             self._note_steering(key, value, line)
         elif value is not None:
@@ -146,7 +149,7 @@ class _Reader:
             message, hint = f"{key} is ignored: the stack's name is the project's", "Drop the line, or leave it."
         elif key in (FILES, SEPARATOR):
             message = f"{key} counts only in a repository without desired-state/"
-            hint = "There, list the files in `files:` of the stack; then drop the line, or leave it."
+            hint = "With desired-state/, list the files in `files:` of the stack; then drop the line, or leave it."
         else:
             message = f"'{key}' must not be set by a committed dotenv file"
             self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)

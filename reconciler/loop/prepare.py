@@ -195,10 +195,12 @@ class Preparer:
             rendered = list(self._rendered(files, zip(document.stacks, scans, strict=True)))
         finally:
             self._renderer.close()
+        told = {(item.path, item.line, item.rule) for item in violations}  # both read the committed .env
         violations += tuple(
             item
             for one, found in zip(rendered, scans, strict=True)
             for item in self._in_force(placed(one.violations, found))
+            if (item.path, item.line, item.rule) not in told
         )
         if _denied(violations):
             return Prepared(files, document, violations=violations)

@@ -413,6 +413,33 @@ services:
 
 
 @pytest.mark.parametrize(
+    ("key", "data", "said"),
+    [
+        (
+            "label_file",
+            b"A=1\nB=a$gone\n",
+            ("unset-variable", 2, "the variable gone is not set, and the value"),
+        ),
+        ("env_file", b"# Gr\xfc\xdfe\nA=Gr\xfc\xdfe\n", ("invalid-dotenv", 2, "the value of A is not UTF-8")),
+        ("env_file", b"A=1\nB=x\0y\n", ("invalid-dotenv", 2, "the value of B is not UTF-8 text, or has a NUL in it")),
+    ],
+)
+def test_values_that_compose_would_change_are_told(key: str, data: bytes, said: tuple[str, int, str]) -> None:
+    files = {"app/compose.yaml": f"services: {{web: {{image: x, {key}: [read.env]}}}}", "app/read.env": data}
+    (found,) = scan(CommitFiles(files), StackDocument("shop", ("app/compose.yaml",)), {}, strict=True).violations
+
+    assert (found.path, found.level) == ("app/read.env", Level.DENY)
+    assert (found.rule, found.line, found.message[: len(said[2])]) == said
+
+
+@pytest.mark.parametrize("text", ['environment: {A: "x\\0y"}', 'labels: {"x\\0y": A}', 'command: ["\\0"]'])
+def test_a_nul_is_refused_with_its_place(text: str) -> None:
+    found = look({"app/compose.yaml": f"services:\n  web:\n    image: x\n    {text}\n"}).violations
+
+    assert [(item.rule, item.line, item.level) for item in found] == [("invalid-variable", 4, Level.DENY)]
+
+
+@pytest.mark.parametrize(
     ("missing", "there", "hint"),
     [
         (".env", ["app/docker-compose.yml", "wiki/.env", "app/.env.example"], "<secrets_dir>/shop.env"),
@@ -446,6 +473,8 @@ secrets: {s: {environment: SECRET}}
         ("GONE", Level.WARN),
         ("SECRET", Level.DENY),
     ]
+    assert found.violations[0].message == "the variable GONE is not set, and the container does not get it"
+    assert found.violations[0].hint.endswith("write GONE=VALUE here, or drop the line.")
 
 
 def test_values_come_from_the_host_then_the_stack_then_the_committed_dotenv() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from reconciler.formats.dotenv import dotenv
 from reconciler.loop.prepare import Preparer
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
@@ -43,3 +45,15 @@ def test_stacks_are_rendered_together_up_to_the_limit_and_keep_their_order() -> 
     assert (renderer.most, renderer.open) == (2, [])
     assert [source.document.name for source in prepared.sources] == list(STACKS)
     assert not prepared.denied
+
+
+def test_a_warning_that_scan_and_rendering_both_have_is_told_once() -> None:
+    class Repeating(CanonicalRenderer):
+        def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
+            _, found = dotenv(files.read(".env"), ".env")
+            return lambda: replace(super(Repeating, self).begin(files, stack, named)(), violations=found)
+
+    model = json.dumps({"services": {"web": service("web:1")}})
+    contents = {"desired-state/mini.yaml": document(stacks=("one",)), "one.yaml": model, ".env": "COMPOSE_FILE=x\n"}
+    prepared = Preparer(Repeating(), RULES).prepare(CommitFiles(contents, revision="c0ffee"))
+    assert [item.rule for item in prepared.violations].count("ignored-variable") == 1

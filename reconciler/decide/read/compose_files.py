@@ -226,18 +226,18 @@ class ComposeFiles:
                 found = self._reference(number, named)
                 if found is not None and found.kind in ("env_file", "label_file"):
                     self._bounded(found, unit.variables)
-                    if found.kind == "env_file" and found.resolved and not named.raw:
+                    if found.resolved and not named.raw:
                         self.reads_env.append((here, found.resolved))
             here = self._origin(number, name, node)
 
     def _bounded(self, why: Reference, variables: Mapping[str, str]) -> None:
-        """Whether Compose can read an env_file at little cost, and which values it would cut."""
+        """Whether Compose can read an env_file or label_file at little cost, and which values it would cut."""
         path = why.resolved
         if path is None or path in self.named or not self._is_text(path):
             return
         self._take(path, why)
         self.env_files[path] = env_file(content(self._source, path), path, variables)
-        for found in self.env_files[path].too_large:
+        for found in self.env_files[path].unusable:
             self._complain(found)
 
     def _is_text(self, path: str) -> bool:

@@ -149,10 +149,18 @@ class _Walk:
         if isinstance(node, Scalar):
             return self._expanded(node, pointer)
         if isinstance(node, nodes.Mapping):
+            for key, (written, _) in pairs(node).items():
+                self._check_text(written, (*pointer, key))
             return sum(self._weigh(value, (*pointer, name)) for name, (_, value) in pairs(node).items())
         return sum(self._weigh(item, (*pointer, index)) for index, item in enumerate(items(node)))
 
+    def _check_text(self, node: Scalar, pointer: Pointer) -> None:
+        if "\0" in node.text:
+            message = "the text has a NUL in it, which no program can be given"
+            self._add(node, pointer, "invalid-variable", message, "Correct the value.", Reason.PARSE_FAILED)
+
     def _expanded(self, node: Scalar, pointer: Pointer) -> int:
+        self._check_text(node, pointer)
         try:
             expansion = interpolate(node.text, self._unit.variables)
         except TemplateError as error:
@@ -206,10 +214,13 @@ def _unset(use: Use, stack: str) -> Violation:
         )
         return _violation(use.path, use.node, use.pointer, stack, said)
     told = f": {shorten(use.told)}" if use.told else ""
-    empty = " and becomes empty" if use.level is Level.WARN else ""
+    bare = use.level is Level.WARN and "$" not in use.node.text
+    empty = ", and the container does not get it" if bare else " and becomes empty" if use.level is Level.WARN else ""
     message = f"the variable {name} is not set{empty}{told}"
     where = f"Write {name}=… into <secrets_dir>/{stack}.env on the host, set it in the stack's env, or"
-    if use.name == "PWD":
+    if bare:
+        hint = f"{where} write {name}=VALUE here, or drop the line."
+    elif use.name == "PWD":
         hint = "Write ./ instead: relative paths count from the folder of the stack's first file."
     elif use.level is Level.WARN:
         hint = f"{where}, where it may be empty, write ${{{name}:-}}."
