@@ -82,8 +82,8 @@ def vanishing(
                 continue
             where = f"{service.stack}/{service.name} at {mount['target']}"
             if source.startswith(f"{places.trees}/"):
-                left_behind = old.writable and old.source not in used and _has_data(old, observed, filled, places)
-                if old.source in filled or left_behind:
+                unused = old.kind == "volume" and old.source not in used
+                if old.source in filled or (unused and _has_data(old, observed, filled, places)):
                     path = paths[posixpath.basename(source)]
                     yield f"{where}: the files of {path} in the commit would hide the data in {old.source}"
             elif not _is_empty(mount, observed, filled, places, unproven):
