@@ -95,6 +95,9 @@ def absent_path(text: str) -> str:
 def _remedy(text: str) -> str:
     if absent_path(text):
         return MAKE_IT
+    if _is_lost_network(text):
+        name = text.removeprefix("network ").removesuffix(" not found")
+        return f"docker network create {name}, if it is an external one; the next turn makes the stack's own networks."
     if _is_outside(text):
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
     if NAMESPACE_OWNER_DOWN in text:
@@ -114,5 +117,8 @@ def name_taken(name: str, error: APIError) -> Transient:
 
 
 def _is_outside(text: str) -> bool:
-    lost_network = text.startswith("network ") and text.endswith("not found")
-    return lost_network or bool(absent_path(text)) or any(words in text.lower() for words in OUTSIDE)
+    return _is_lost_network(text) or bool(absent_path(text)) or any(words in text.lower() for words in OUTSIDE)
+
+
+def _is_lost_network(text: str) -> bool:
+    return text.startswith("network ") and text.endswith("not found")

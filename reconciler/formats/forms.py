@@ -46,6 +46,9 @@ _SIGNALS = re.compile(
 _REALTIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
 """github.com/moby/sys/signal."""
 
+_LOG_SIZE = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)? ?[kmgtp]?i?b?", re.IGNORECASE)
+_NO_REGEX = ("unterminated", "unbalanced parenthesis", "nothing to repeat")
+
 _CAPABILITIES = re.compile(
     r"AUDIT_CONTROL|AUDIT_READ|AUDIT_WRITE|BLOCK_SUSPEND|BPF|CHECKPOINT_RESTORE|CHOWN|DAC_OVERRIDE|"
     r"DAC_READ_SEARCH|FOWNER|FSETID|IPC_LOCK|IPC_OWNER|KILL|LEASE|LINUX_IMMUTABLE|MAC_ADMIN|MAC_OVERRIDE|MKNOD|"
@@ -204,6 +207,24 @@ def cpu_list(value: object) -> bool:
     """Numbers of processors: 0-3,5."""
     spans = (part.partition("-") for part in str(value).split(","))
     return bool(_CPUS.fullmatch(str(value))) and all(int(first) <= int(last or first) for first, _, last in spans)
+
+
+def log_size(value: object) -> bool:
+    return bool(_LOG_SIZE.fullmatch(str(value)))
+
+
+def template(value: object) -> bool:
+    """Whether each opening of Go's template has an end."""
+    return str(value).count("{{") == str(value).count("}}")
+
+
+def regex(value: object) -> bool:
+    """False for faults that Go's dialect and Python's have in common."""
+    try:
+        re.compile(str(value))
+    except re.error as error:
+        return not any(words in str(error) for words in _NO_REGEX)
+    return True
 
 
 def capability(value: object) -> bool:

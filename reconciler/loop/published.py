@@ -14,7 +14,8 @@ from reconciler.model.ports import CONTAINER, Port, overlaps
 
 
 def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) -> None:
-    """Transient for the first port that another program, or a container of a suspended stack, holds."""
+    """Transient for the first port that another program, or a container of a suspended stack, holds. A service that
+    leaves the host's network may hold its ports itself, and its container stops first."""
     suspended = {stack.name for stack in desired.stacks if stack.suspended}
     running = [item for item in observed.containers if item.running]
     ours = {port for item in running if item.stack not in suspended for port in item.ports}
@@ -33,8 +34,10 @@ def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) ->
     wanted = {port for _, group in asked for port in group if not _is_held(port, ours)}
     taken = dict(ports.observer.ports_taken(wanted)) if wanted else {}
     taken |= {port: name for port in wanted for held, name in kept.items() if overlaps(port, held)}
+    leaving = {(item.stack, item.service) for item in running if item.network_mode == "host"}
+    of_containers = {port: holder for port, holder in taken.items() if holder.startswith(CONTAINER)}
     for service, group in asked:
-        port = _missing(group, service.replicas, taken)
+        port = _missing(group, service.replicas, of_containers if service.key in leaving else taken)
         if port is not None:
             raise Transient(
                 Reason.DEPENDENCY_NOT_READY, _message(service, group, port, taken[port]), _hint(taken[port])

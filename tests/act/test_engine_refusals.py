@@ -114,6 +114,10 @@ def test_blames_others_on_the_machine(status: int, words: str) -> None:
     assert error.hint
 
 
+def test_a_network_that_is_gone_is_answered_with_the_command_that_makes_it() -> None:
+    assert raised(404, "network edge not found").hint.startswith("docker network create edge, if")
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

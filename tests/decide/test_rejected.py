@@ -52,6 +52,7 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
         ("Compose rejects it: Invalid hostPort: 70000", 6),
         ("Compose rejects it: Invalid ip address x:y: address x:y:: too many colons in address", 7),
         ("Compose rejects it: Invalid ip address: localhost", 8),
+        ("Compose rejects it: Invalid ip address ::1: address ::1:: too many colons in address", 10),
         ("Compose rejects it: Invalid ranges specified for container and host Ports: 90-91 and 8000-8003", 9),
         ("Compose rejects it: Invalid hostPort: 80", None),
         ("Compose rejects it: invalid compose project", None),
@@ -59,7 +60,7 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
 )
 def test_a_value_that_is_called_invalid_is_found_where_one_value_has_it(message: str, line: int | None) -> None:
     text = 'services:\n  web:\n    image: a\n    ports:\n      - "80"\n      - "70000:80"\n      - x:y:z\n'
-    text += "      - localhost:1:2\n      - 8000-8003:90-91\n"
+    text += "      - localhost:1:2\n      - 8000-8003:90-91\n      - ::1:81:82\n"
     found = scan(CommitFiles({"c.yaml": text}), StackDocument("shop", ("c.yaml",)), {})
     violation = Violation(Reason.SCHEMA_INVALID, "compose-rejects", message, "look.", "c.yaml")
     assert placed([violation], found)[0].line == line

@@ -425,7 +425,8 @@ services:
     ],
 )
 def test_values_that_compose_would_change_are_told(key: str, data: bytes, said: tuple[str, int, str]) -> None:
-    files = {"app/compose.yaml": f"services: {{web: {{image: x, {key}: [read.env]}}}}", "app/read.env": data}
+    text = f"services: {{web: {{image: x, {key}: [read.env]}}}}"
+    files: dict[str, bytes | str] = {"app/compose.yaml": text, "app/read.env": data}
     (found,) = scan(CommitFiles(files), StackDocument("shop", ("app/compose.yaml",)), {}, strict=True).violations
 
     assert (found.path, found.level) == ("app/read.env", Level.DENY)

@@ -151,6 +151,18 @@ def test_a_port_that_a_process_holds_is_waited_for_and_nothing_stops(
     settled(life)
 
 
+def test_a_service_that_leaves_the_host_network_waits_for_no_port_of_its_own() -> None:
+    grant = Grant(policy="host-namespace", stack="shop", service="*", reason="tested", values=("network_mode",))
+    life = Life(grants=(grant,))
+    life.push(a=service("a:1", network_mode="host"))
+    settled(life)
+    life.machine.processes["", 8001, "tcp"] = "a"
+    life.during["StopContainer"] = life.machine.processes.clear
+    life.push(a=publishing("a:1", 8001))
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED, turn.message
+
+
 def test_a_range_with_enough_free_ports_waits_for_nothing() -> None:
     life = Life()
     life.machine.processes["", 8004, "tcp"] = "nginx"

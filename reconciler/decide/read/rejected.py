@@ -12,6 +12,7 @@ from reconciler.formats.schemas import suggestion
 from reconciler.model.outcome import Violation
 
 _INVALID = (
+    re.compile(r"\bInvalid ip address (\S+): address "),
     re.compile(r"\b[Ii]nvalid [A-Za-z ]+: ([^\s:]\S*?)(?:: | and |$)"),
     re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)"),
 )
