@@ -27,6 +27,7 @@ from reconciler.loop.judge import (
     check_missing,
     check_mounts,
     check_names,
+    check_namespaces,
     check_networks,
     check_pinned_data,
     check_plan,
@@ -87,6 +88,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     check_plan(context.ports, context.ledger, head, plan, observed, desired.memory)
     check_ports(context.ports, desired, observed)
     check_missing(desired, observed)
+    check_namespaces(desired, observed)
     check_networks(plan, observed)
     check_names(plan, desired, observed)
     check_addresses(plan, desired, observed)

@@ -15,6 +15,7 @@ from reconciler.decide.mounts.sources import services_of
 from reconciler.decide.plan.bounds import BUILD
 from reconciler.decide.plan.exclusive import occupied
 from reconciler.errors import Transient
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.loop.context import TurnContext
 from reconciler.loop.keep import keep
 from reconciler.loop.ledger import Ending, Ledger, place
@@ -243,6 +244,24 @@ def check_missing(desired: DesiredState, observed: ObservedState) -> None:
                     Reason.DEPENDENCY_NOT_READY,
                     f"{service.stack}/{service.name} uses the external {kind} {name}, which does not exist",
                     f"docker {kind} create {name}",
+                )
+
+
+def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:
+    """Waits for a container of somebody else whose namespace a service uses."""
+    services = [service for stack in desired.stacks if not stack.suspended for service in stack.services]
+    ours = {item.name for item in observed.containers} | {str(item.config.get("container_name")) for item in services}
+    ours |= {f"{one.stack}-{one.name}-{number}" for one in services for number in range(1, one.replicas + 1)}
+    for service in services:
+        for key in NAMESPACES:
+            kind, _, name = str(service.config.get(key) or "").partition(":")
+            if kind != "container" or name in ours:
+                continue
+            if not any(name == item.name or item.id.startswith(name) for item in observed.foreign):
+                raise Transient(
+                    Reason.DEPENDENCY_NOT_READY,
+                    f"{service.stack}/{service.name} uses {key} of the container {name}, which does not run",
+                    f"docker start {name}; it is tried again by itself",
                 )
 
 

@@ -101,12 +101,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A running container that is not ours. `memory` is its limit, or what it counts for without one."""
+    """A running container that is not ours. `memory` is its limit, or what it counts for without one. `started_at`: in
+    the engine's form, '' if it is not known."""
 
     id: str
     name: str
     memory: int
     ports: tuple[tuple[str, int, str], ...] = ()
+    started_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

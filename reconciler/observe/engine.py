@@ -221,7 +221,7 @@ class EngineObserver:
 
     @staticmethod
     def _foreign_container(container: Container, answer: Mapping[str, Any]) -> Foreign:
-        return Foreign(container.id, container.name, container.memory, container.ports)
+        return Foreign(container.id, container.name, container.memory, container.ports, container.started_at)
 
     def _counted(self, answer: Mapping[str, Any]) -> int | None:
         """Memory that a running container without a limit counts for; None if it has a limit or does not run."""

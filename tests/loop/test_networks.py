@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from reconciler.model.documents import Grant
@@ -109,6 +110,35 @@ def test_an_external_volume_that_is_not_there_is_named_and_nothing_is_stopped() 
         assert life.machine.snapshot() == before
     life.machine.volumes["films"] = ObservedVolume("films")
     assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_a_container_of_others_whose_network_a_service_uses_must_run() -> None:
+    grant = Grant(policy="foreign-container", stack="shop", service="*", reason="tested", values=("container:vpn",))
+    life = Life(grants=(grant,))
+    life.push(web=service("web:1"))
+    life.turn()
+    before = life.machine.snapshot()
+    life.push(web=service("web:1", network_mode="container:vpn"))
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason, turn.attempt) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY, None), turn
+        assert turn.message == "shop/web uses network_mode of the container vpn, which does not run"
+        assert turn.hint == "docker start vpn; it is tried again by itself"
+        assert life.machine.snapshot() == before
+    life.machine.add_foreign("vpn", 1 << 20)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.settle().outcome is Outcome.UNCHANGED
+    made = life.ids()
+    life.machine.advance(60)
+    life.machine.foreign["vpn"] = replace(life.machine.foreign["vpn"], started_at=life.machine.clock.text(1))
+    life.machine.advance(5)
+    assert "vpn, whose namespace it uses, started after it" in life.turn().message
+    assert (life.settle().outcome, life.ids()) == (Outcome.UNCHANGED, made)
+    life.machine.advance(60)
+    life.machine.add_foreign("vpn", 1 << 20)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.ids() != made, "the engine keeps the id of the old one"
+    assert life.settle().outcome is Outcome.UNCHANGED
 
 
 def test_containers_join_a_network_that_was_made_again() -> None:

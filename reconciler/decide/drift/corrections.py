@@ -73,7 +73,8 @@ def corrections(
         )
         if found:
             drift[container.id] = found
-        if container.state == "dead" or container.id in history.unstartable:
+        abandoned = _shares_what_is_gone(service, container, observed)
+        if container.state == "dead" or container.id in history.unstartable or abandoned:
             lost.add(container.id)
         again = next_start(history.backoffs.get(service.key), now)
         if again is None or again > now:
@@ -107,11 +108,29 @@ def is_ailing(container: Container) -> bool:
     return container.state == "running" and container.health == "unhealthy"
 
 
+def uses_others(desired: DesiredState) -> bool:
+    """Whether a service uses a namespace of a container that it names."""
+    modes = (service.config.get(key) for service in desired.services().values() for key in NAMESPACES)
+    return any(str(mode).startswith("container:") for mode in modes)
+
+
+def _shares_what_is_gone(service: Service, container: Container, observed: ObservedState) -> bool:
+    """Whether somebody has made the container anew whose namespace it uses. The engine keeps the id of the old one."""
+    modes = {str(service.config.get(key) or "") for key in NAMESPACES}
+    now = [other for other in observed.foreign if f"container:{other.name}" in modes]
+    return any(not container.shares & {other.id, other.name} for other in now if container.shares)
+
+
 def _cut_off(service: Service, container: Container, observed: ObservedState) -> str:
     """Why a namespace user must start again: a namespace ends with its owner's process, and the engine leaves users in
     the old one. '' if they use the present namespace."""
-    owners = {name for key in NAMESPACES if (name := str(service.config.get(key) or "")).startswith("service:")}
+    modes = [str(service.config.get(key) or "") for key in NAMESPACES]
+    owners = {mode for mode in modes if mode.startswith("service:")}
     started = engine_time(container.started_at)
+    for other in observed.foreign if container.running else ():
+        since = engine_time(other.started_at)
+        if f"container:{other.name}" in modes and None not in (started, since) and (since or 0.0) > (started or 0.0):
+            return f"{other.name}, whose namespace it uses, started after it"
     for name in sorted(owners):
         for owner in observed.of(service.stack, name.removeprefix("service:")):
             since = engine_time(owner.started_at)
