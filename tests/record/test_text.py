@@ -494,6 +494,8 @@ def test_error_says_what_and_then_what_to_do() -> None:
         "  two",
         "hint: wait, or stop it",
     ]
+    single = summary.error("UsageInvalid", "a.yaml:3: is wrong", "", ["a.yaml:3: is wrong"])
+    assert text.error(single, PLAIN) == "error: a.yaml:3: is wrong"
 
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1, max_size=90)

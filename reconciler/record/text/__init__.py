@@ -55,7 +55,8 @@ def error(document: Json, style: Style) -> str:
     """An Error document: what is wrong, then what to do."""
     lines = [f"{style.paint('error', 'bad')}: {document['message']}"]
     for detail in document["details"]:
-        lines += paragraph(detail, style, "  ")
+        if detail != document["message"]:  # the message of a single mistake
+            lines += paragraph(detail, style, "  ")
     if document["hint"]:
         lines += paragraph(f"hint: {document['hint']}", style)
     return "\n".join(lines)
