@@ -146,7 +146,8 @@ def _next(attempt: Attempt) -> Iterator[str]:
         return
     yield (
         "This commit is not tried again. Push a correction, or revert it: "
-        f"{code(f'git revert {short}')}. If the commit was not the cause: {code(f'reconciler retry {short}')}."
+        f"{code(f'git revert {short}')} (with {code('-m 1')} if it is a merge). "
+        f"If the commit was not the cause: {code(f'reconciler retry {short}')}."
     )
 
 
