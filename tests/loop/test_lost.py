@@ -3,11 +3,13 @@ quarantined."""
 
 from __future__ import annotations
 
+import json
+
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     never_healthy,
 )
-from tests.fakes.life import Life, service
+from tests.fakes.life import Life, document, service
 from tests.loop.lives import assert_quiet, dies_before, proven, settled
 
 
@@ -49,6 +51,28 @@ def test_last_good_is_proven_anew_without_the_journal() -> None:
     assert life.machine.snapshot() == before
     assert life.cycle.history.last_good is not None
     assert (life.cycle.history.last_good.revision, life.cycle.history.last_good.content) != (sha, "")
+
+
+def test_what_an_attempt_began_in_a_stack_that_no_commit_names_waits_for_one_that_does() -> None:
+    """Without the journal nobody knows that the stack was this host's. It has no policy yet, and gets it then."""
+    life = proven(web=service("web:1"))
+    alone, life.document = life.document, document(stacks=("shop", "blog"))
+    blog = json.dumps({"services": {"reader": service("reader:1")}})
+    life.image("reader:1")
+    life.push_model({"services": {"web": service("web:1")}}, **{"blog.yaml": blog})
+    dies_before(life, "journal ended")
+    life.journal.lines.clear()
+    life.start()
+    life.document, named = alone, life.document
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert_quiet(life)
+    policies = {item.name: item.restart for item in life.machine.containers.values()}
+    assert policies == {"shop-web-1": "unless-stopped", "blog-reader-1": "no"}
+    life.document = named
+    life.push_model({"services": {"web": service("web:1")}}, **{"blog.yaml": blog})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert {item.restart for item in life.machine.containers.values()} == {"unless-stopped"}
 
 
 def test_a_lost_store_is_rendered_anew() -> None:

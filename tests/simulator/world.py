@@ -528,9 +528,13 @@ class World:
                 continue  # what somebody has brought up for a service that is gone is nobody's to start again
             for owner in (machine.containers[id] for id in item.namespaces if item.active):
                 assert owner.started_at[:MICROSECONDS] <= item.started_at[:MICROSECONDS], f"{item.name} is cut off"
-        policies = {item.restart for item in machine.containers.values() if item.service != "job" and item.host}
-        # What never had a verdict has none yet. Without the journal a policy that somebody has changed can stay.
-        assert not wanted or self._journal.lost or policies <= {"unless-stopped"}
+        # What never had a verdict has none yet. Without the journal that is so, too, in a stack that no commit names.
+        policies = {
+            item.restart
+            for item in machine.containers.values()
+            if item.service != "job" and item.host and item.name not in theirs and item.spec not in tolerated
+        }
+        assert not wanted or policies <= {"unless-stopped"}
         attached = {id for item in machine.containers.values() for id in item.networks.values()}
         assert attached <= {network.id for network in machine.networks.values()}
 
