@@ -69,11 +69,21 @@ EXIT_CODES = {
 }
 
 
+LONGEST = 100 * 366 * 86_400.0
+"""Seconds of the longest duration: no moment that is reckoned with it is too late or too early to be written."""
+
+LATEST = 32_000_000_000.0
+"""Unix seconds in the year 2984. Later moments count as this one, and moments before 1970 as 1970."""
+
+
 def _duration(text: str) -> float:
     try:
-        return seconds(text)
+        found = seconds(text)
     except QuantityError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    if found > LONGEST:
+        raise argparse.ArgumentTypeError("a duration has at most 100 years")
+    return found
 
 
 def _some_time(text: str) -> float:
@@ -150,7 +160,7 @@ def _moment(text: str) -> Callable[[float], float]:
     """Read a duration or a time. The result turns the present time into the meant moment (both in Unix seconds)."""
     try:
         ago = seconds(text)
-        return lambda now: now - ago
+        return lambda now: max(0.0, now - ago)
     except QuantityError:
         pass
     try:
@@ -159,7 +169,7 @@ def _moment(text: str) -> Callable[[float], float]:
         told = f"{text!r} is neither a duration, like 10m, nor a time, like 2026-11-29T06:30:00Z"
         raise argparse.ArgumentTypeError(told) from error
     at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return lambda now: at
+    return lambda now: min(max(0.0, at), LATEST)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -131,6 +131,7 @@ def test_version_and_help_need_nothing_else() -> None:
         (("suspend",), "the following arguments are required: --reason", "reconciler suspend --help"),
         (("suspend", "--reason", " "), "a reason has from 1 to 500 characters", "reconciler suspend --help"),
         (("suspend", "--reason", "x", "--for", "0s"), "--for must be positive", "reconciler suspend --help"),
+        (("suspend", "--reason", "x", "--for", "99999999h"), "at most 100 years", "reconciler suspend --help"),
         (("retry",), "the following arguments are required: REV", "reconciler retry --help"),
         (("policy",), "no verb was given after policy", "one of unused; `reconciler policy --help`"),
         (("policy", "unsued"), "there is no verb 'policy unsued'", "did you mean policy unused?"),

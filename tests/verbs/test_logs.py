@@ -118,6 +118,17 @@ def test_unknown_name_is_an_error_with_a_suggestion(tmp_path: Path, name: str, h
     assert hint in told.value.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["99999999999h", "9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "1969-01-01", "10m", "2026-11-29"],
+)
+def test_bound_of_time_can_be_written_however_far_away_it_is(text: str) -> None:
+    [verb] = [verb for verb in VERBS if verb.name == "logs"]
+    for name in ("--since", "--until"):
+        [option] = [item for item in verb.options if item.name == name]
+        assert "1970" <= log_time(option.more["type"](text)(BEGIN)) < "2985"
+
+
 def test_secrets_are_masked_also_over_several_lines(tmp_path: Path) -> None:
     printed = Printed(*(line("a", n, text) for n, text in enumerate(["by canary-secret", *KEY, "after \x1b[2J it"])))
     shown = texts(logs(printed, tmp_path, Redactor(["canary-secret"])).shown(Wanted()))
