@@ -332,6 +332,20 @@ def test_an_export_has_a_file_for_each_service_and_replaces_nothing(tmp_path: Pa
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_export_that_is_broken_off_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    def broken_off() -> Iterator[Sequence[LogLine]]:
+        yield [line("web", 1, "a")]
+        assert len(list(tmp_path.iterdir())) == 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(tmp_path / "report", broken_off())
+    assert list(tmp_path.iterdir()) == []
+    assert export(tmp_path / "report", iter([[line("web", 1, "a")]]))[0] == 0
+    with pytest.raises(Usage, match="No such file"):
+        export(tmp_path / "none" / "report", iter([]))
+
+
 def test_no_two_services_share_a_file_of_an_export_and_no_name_leads_out_of_it(tmp_path: Path) -> None:
     names = [("a-b", "c"), ("a", "b-c"), ("a", "b.c"), ("a", "../../out"), ("..", "x")]
     lines = [LogLine(log_time(BEGIN), *name, "1" * 64, "stdout", "/".join(name)) for name in names]
