@@ -237,6 +237,22 @@ def test_an_image_that_is_built_here_may_read_what_it_likes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "order", "trial", "expected"),
+    [
+        ("http://web:8080/health", "start-first", False, ["name-check"]),
+        ("/dev/tcp/web/8080", "stop-first", True, ["name-check"]),
+        ("http://web", "stop-first", False, []),
+        ("http://localhost/web", "start-first", False, []),
+        ("http://web.example.org/", "start-first", True, []),
+    ],
+)
+def test_a_healthcheck_that_asks_by_name(asked: str, order: str, trial: bool, expected: list[str]) -> None:
+    check = {"test": ["CMD", "curl", "-f", asked]}
+    web = {**SOUND, "healthcheck": check, "deploy": {"update_config": {"order": order}}}
+    assert warned(judge({"services": {"web": web | {"x-reconciler": {"trial": trial}}}})) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "order", "expected"),
     [
         ("location / { proxy_pass http://web:8080; }", "start-first", ["fixed-address"]),

@@ -11,6 +11,7 @@ from reconciler.decide.admit import sizes
 from reconciler.decide.admit.budget import ending, service_memory
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import inside
+from reconciler.formats.compose_names import SETTINGS
 
 OWNED = {"uid": frozenset({"0"}), "gid": frozenset({"0"}), "mode": frozenset({"0", "0444", "444", "292"})}
 """Defaults of configs and secrets in containers; Compose 2.26 prints the mode as a decimal number."""
@@ -94,6 +95,8 @@ def _staying(service: ServiceSubject) -> Iterator[Finding]:
         yield service.finding("healthcheck", (), "no healthcheck")
     elif _asks_the_socket(test, service.model.get("environment") or {}):
         yield service.finding("socket-check", ("healthcheck", "test"), "pg_isready without a host")
+    elif _runs_twice(service.model) and _asks_by_name(test, service.name):
+        yield service.finding("name-check", ("healthcheck", "test"), f"the healthcheck asks {service.name} by name")
     if not service.model.get("restart") and not (service.model.get("deploy") or {}).get("restart_policy"):
         yield service.finding("restart-policy", (), "no restart policy")
 
@@ -102,6 +105,17 @@ def _asks_the_socket(test: object, environment: Json) -> bool:
     told = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     _, asked, arguments = told.partition("pg_isready")
     return bool(asked) and "PGHOST" not in told and "PGHOST" not in environment and not _NAMES_HOST.search(arguments)
+
+
+def _runs_twice(model: Json) -> bool:
+    """Whether a new container proves itself beside the old one."""
+    update = (model.get("deploy") or {}).get("update_config") or {}
+    return update.get("order") == "start-first" or bool((model.get(SETTINGS) or {}).get("trial"))
+
+
+def _asks_by_name(test: object, name: str) -> bool:
+    told = " ".join(map(str, test)) if isinstance(test, list) else str(test)
+    return re.search(rf"(://|/dev/tcp/){re.escape(name)}(?=[:/?\s\"']|$)", told) is not None
 
 
 def _names_and_ports(service: ServiceSubject) -> Iterator[Finding]:
