@@ -65,7 +65,8 @@ def _elsewhere(
 
     start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or "WARNING", redactor)
     leave_working_folder(os.environ)
-    return run_there(known.on, typed, signals, os.environ, as_json=as_json)
+    root = known.verb.root or getattr(known, "security", False)
+    return run_there(known.on, typed, signals, os.environ, as_json=as_json, root=root)
 
 
 def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:

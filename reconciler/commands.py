@@ -34,8 +34,8 @@ class Verb:
     JSON document that it prints. `config`: whether an agent config must exist; `optional`: not, unless one is named;
     `made`: the verb writes the named one; `own`: it reads one itself, or none. `patient`: the first signal asks it to
     end. `laptop`: with --on it runs here; other verbs run on that machine. `tolerant`: it also works if secrets cannot
-    be read. `logs`: the log level without $RECONCILER_LOG_LEVEL. `check`: returns the mistake in options that exclude
-    each other.
+    be read. `root`: it changes the service, which root alone may do if it is one of the whole machine. `logs`: the log
+    level without $RECONCILER_LOG_LEVEL. `check`: returns the mistake in options that exclude each other.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Verb:
     patient: bool = False
     laptop: bool = False
     tolerant: bool = False
+    root: bool = False
     logs: str = "WARNING"
     check: Callable[[argparse.Namespace], str | None] = lambda typed: None
 
@@ -488,11 +489,16 @@ VERBS = (
         "Install",
         (
             PRINT,
-            Option("--user", "the account that the agent runs as; without it the one that calls this", "NAME"),
+            Option(
+                "--user",
+                "the account that the agent runs as; without it the owner of the state folder, else the caller",
+                "NAME",
+            ),
             PLATFORM,
             Option("--no-start", "write the files and enable the service, but do not start it"),
         ),
         tolerant=True,
+        root=True,
     ),
     Verb(
         "uninstall",
@@ -513,6 +519,7 @@ VERBS = (
             PLATFORM,
         ),
         tolerant=True,
+        root=True,
     ),
     Verb(
         "upgrade",
@@ -533,6 +540,7 @@ VERBS = (
         patient=True,
         tolerant=True,
         check=lambda typed: "--self-update takes no WHEEL" if typed.self_update and typed.WHEEL else None,
+        root=True,
     ),
     Verb(
         "bootstrap",

@@ -50,6 +50,16 @@ exec reconciler "$@"
 """
 
 
+_AS_ROOT = """\
+for f in /etc/systemd/system/reconciler.service /Library/LaunchDaemons/dev.reconciler.plist; do
+    [ -e "$f" ] || continue
+    [ "$(id -u)" != 0 ] || exec "$@"
+    if [ -t 0 ] || sudo -n true 2>/dev/null; then exec sudo -H -- "$@"; fi
+done
+"""
+"""Runs a program as root if the agent is a service of the whole machine, and root's rights can be had."""
+
+
 class Ssh:
     """The connection to one machine. `environ`: the user's own. `patience`: seconds that ssh may take where it goes to
     no machine: for its config, or to see whether the connection is open. A `Match exec` may hang."""
@@ -100,12 +110,16 @@ class Ssh:
             raise self._unreachable(said[-1] if said else "")
         return done
 
-    def reconciler(self, arguments: Sequence[str], **variables: str) -> list[str]:
-        """The command that runs a verb on the machine as the agent's account. `variables`: of its environment."""
+    def reconciler(self, arguments: Sequence[str], *, root: bool = False, **variables: str) -> list[str]:
+        """The command that runs a verb on the machine as the agent's account. `variables`: of its environment. `root`:
+        the verb needs root's rights, unless the agent is a service of one account."""
         account = ("sudo", "-n", "-H", "-u", self.host.user, "--") if self.host.user else ()
         given = [f"{name}={value}" for name, value in variables.items()]
         start = (self.host.program,) if self.host.program else ("sh", "-c", _PROGRAM, "reconciler")
-        return [*account, *(("env", *given) if given else ()), *start, *arguments]
+        command = [*(("env", *given) if given else ()), *start, *arguments]
+        if root:
+            return ["sh", "-c", f'{_AS_ROOT}exec {shlex.join(account)} "$@"', "sh", *command]
+        return [*account, *command]
 
     def attach(self, argv: Sequence[str], signals: Signals, output: IO[bytes] | None) -> int:
         """Run a program with this process's stdout and stderr (`output`: stdout goes there); returns its exit code.

@@ -38,25 +38,31 @@ def find_host(name: str, environ: Mapping[str, str]) -> RemoteHost:
     return found
 
 
-def run_there(name: str, typed: Sequence[str], signals: Signals, environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Run the typed command on that machine; returns its exit code. Transient if it cannot be reached."""
+def run_there(
+    name: str, typed: Sequence[str], signals: Signals, environ: Mapping[str, str], *, as_json: bool, root: bool
+) -> int:
+    """Run the typed command on that machine; returns its exit code. Transient if it cannot be reached. `root`: the verb
+    needs root's rights there, if the agent is a service of the whole machine."""
     host = find_host(name, environ)
     ssh = Ssh(host, environ)
     ssh.connect()
     with _with_wheel(without_on(typed), ssh) as words:
-        code = _run(words, ssh, signals, environ, as_json)
+        code = _run(words, ssh, signals, environ, as_json, root)
         ssh.lost(code)
     return code
 
 
-def _run(words: Sequence[str], ssh: Ssh, signals: Signals, environ: Mapping[str, str], as_json: bool) -> int:
+def _run(
+    words: Sequence[str], ssh: Ssh, signals: Signals, environ: Mapping[str, str], as_json: bool, root: bool
+) -> int:
     passed = {name: environ[name] for name in PASSED if environ.get(name)}
     if not as_json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        return ssh.on_terminal(ssh.reconciler(words, **passed))
+        return ssh.on_terminal(ssh.reconciler(words, root=root, **passed))
     signals.listen(patient=True)
+    command = ssh.reconciler(words, root=root, **passed, RECONCILER_TETHER="1")
     # Print a whole document or none: if the connection breaks, half a document is not printed.
     with tempfile.TemporaryFile() as held:
-        code = ssh.attach(ssh.reconciler(words, **passed, RECONCILER_TETHER="1"), signals, held if as_json else None)
+        code = ssh.attach(command, signals, held if as_json else None)
         if code != LOST:
             held.seek(0)
             shutil.copyfileobj(held, sys.stdout.buffer)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from reconciler.act.service import ServiceHands, make_state
 from reconciler.agent_config import twins
 from reconciler.decide.history.folding import fold
+from reconciler.decide.service.systemd import SYSTEM_FOLDER
 from reconciler.errors import Usage
 from reconciler.formats.forges import TOKEN
 from reconciler.log import logger
@@ -47,7 +49,8 @@ STOP = 10.0
 def install(typed: argparse.Namespace, parts: Reading) -> Answer:
     """Install the services. Usage if this machine has no known service manager, or the account cannot run the agent."""
     platform = platform_of(typed.platform)
-    account = account_of(typed.user, platform)
+    owner = state_owner(parts.settings.state)
+    account = owner if owner is not None and typed.user is None else account_of(typed.user, platform)
     made = service(platform, account, parts)
     installer = Installer(platform, made, ServiceHands(parts.environ), [*_lacking(platform, parts.settings)])
     if typed.print:
@@ -125,9 +128,45 @@ def platform_of(named: str) -> Platform:
     if sys.platform == "darwin":
         return Platform.LAUNCHD
     if os.path.isdir("/run/systemd/system"):
-        return Platform.SYSTEMD if os.geteuid() == 0 else Platform.SYSTEMD_USER
+        return Platform.SYSTEMD if os.geteuid() == 0 or _serves_us() else Platform.SYSTEMD_USER
     hint = "let your own service manager start `reconciler run`; `--print --platform systemd` shows what it needs"
     raise Usage(Reason.USAGE_INVALID, "this machine runs neither systemd nor launchd", hint)
+
+
+def _serves_us() -> bool:
+    """Whether a service of the whole machine runs the agent as our account."""
+    try:
+        unit = Path(SYSTEM_FOLDER, "reconciler.service").read_text("utf-8")
+        return f"\nUser={pwd.getpwuid(os.geteuid()).pw_name}\n" in unit
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def state_owner(state: str) -> pwd.struct_passwd | None:
+    """The account that owns the state folder, if we are root and it is another one: the agent runs as that account."""
+    try:
+        owner = os.stat(state).st_uid
+        return pwd.getpwuid(owner) if os.geteuid() == 0 and owner != 0 else None
+    except (OSError, KeyError):
+        return None
+
+
+@contextmanager
+def acting_as(account: pwd.struct_passwd | None) -> Iterator[None]:
+    """Within this context, root has the rights of this account; None: nothing changes."""
+    if account is None:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def account_of(named: str | None, platform: Platform) -> pwd.struct_passwd:
@@ -208,18 +247,39 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _machine(parts: Reading) -> Machine:
+    """What root does in the state folder of another account, it does with the rights of that account; only the folder
+    itself can root alone remove."""
     from reconciler.act.engine import EngineApplier
     from reconciler.act.removal import remove_containers, remove_state
+
+    owner = state_owner(parts.settings.state)
+    if owner is not None:
+        parts.environ = {**parts.environ, "HOME": owner.pw_dir}
 
     def remove(containers: Sequence[Container]) -> Sequence[str]:
         applier = EngineApplier(parts.client, parts.effects, parts.settings.host)
         graces = {item.id: STOP if item.grace is None else item.grace for item in containers}
-        return remove_containers(applier, parts.client, parts.settings.host, graces)
+        with acting_as(owner):
+            return remove_containers(applier, parts.client, parts.settings.host, graces)
+
+    def managed() -> Sequence[Container]:
+        with acting_as(owner):
+            return _containers(parts)
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        with acting_as(owner):
+            lock = StateLock(parts.state)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     return Machine(
         state=parts.settings.state,
-        locked=lambda: StateLock(parts.state),
-        containers=partial(_containers, parts),
+        locked=locked,
+        containers=managed,
         remove_containers=remove,
         remove_state=lambda: remove_state(parts.state),
     )

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import venv
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -179,3 +180,14 @@ def test_facts_that_are_cut_off_are_no_facts() -> None:
     with pytest.raises(Transient, match="cannot be looked at: Unmatched") as caught:
         bootstrapping._script(machine, 'echo a=1; echo "Unmatched \'" >&2; exit 0')
     assert "like sh" in caught.value.hint
+
+
+def test_a_verb_that_changes_the_service_runs_as_the_agents_account_where_the_machine_has_no_service(
+    home: dict[str, str],
+) -> None:
+    host = RemoteHost("mini", "me@target", program="printf")
+    for root in (True, False):
+        command = Ssh(host, home).reconciler(["%s.", "a b", "$c"], root=root, D="1")
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "a b.$c."
+    named = Ssh(replace(host, user="reconciler"), home).reconciler(["x"], root=True)
+    assert 'exec sudo -n -H -u reconciler -- "$@"' in named[2]

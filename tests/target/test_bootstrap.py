@@ -70,6 +70,7 @@ def test_from_bare_to_synced(laptop: Owner) -> None:
     # A package may start its service by itself: then that change is not needed any more.
     assert [name for name in announced if name in done] == done
     assert "Synced" in laptop.run("--on", "mini", "status")
+    assert "cannot be pushed" not in laptop.machine.run("journalctl -u reconciler --no-pager")
 
 
 def test_a_second_run_changes_nothing_and_says_so(laptop: Owner) -> None:
@@ -115,6 +116,11 @@ def test_another_version_takes_over_from_the_laptop(laptop: Owner) -> None:
     assert [item["name"] for item in made["changes"]][-1] == "upgrade"
     assert laptop.document(*COMMAND, "--channel", str(channel))["changes"] == []
     assert laptop.machine.run("docker inspect -f '{{.State.StartedAt}}' shop-web-1") == before
+    (laptop.folder / name).write_bytes(wheel)
+    assert laptop.document("--on", "mini", "upgrade", str(laptop.folder / name))["outcome"] == "Upgraded"
+    assert laptop.document("--on", "mini", "upgrade", str(channel / name))["outcome"] == "Upgraded"
+    security = laptop.document("--on", "mini", "doctor", "--security")
+    assert {item["name"] for item in security["checks"] if item["ok"] is not True} <= {"keys"}
 
 
 def test_the_agent_runs_again_after_a_reboot(laptop: Owner) -> None:
@@ -122,6 +128,23 @@ def test_the_agent_runs_again_after_a_reboot(laptop: Owner) -> None:
     laptop.machine.reboot()
     laptop.trust("accept-new")  # it may have another address
     eventually(lambda: laptop.machine.answers("systemctl is-active reconciler"), seconds=60)
+    assert good(laptop.document(*COMMAND, "--channel", str(laptop.folder / "channel")))
+
+
+def test_root_installs_and_uninstalls_for_the_agents_account(laptop: Owner) -> None:
+    """From the laptop, and on the machine: `reconciler` is found, and needs no --user."""
+    machine = laptop.machine
+    assert "call it so: sudo -u reconciler reconciler" in machine.run("reconciler status 2>&1", code=2)
+    assert "root alone" in machine.run("sudo -u reconciler reconciler install 2>&1", code=2)
+    before = machine.run("systemctl cat reconciler; docker volume ls -q")
+    machine.run("sudo reconciler install")
+    laptop.run("--on", "mini", "install")
+    assert machine.run("systemctl cat reconciler; docker volume ls -q") == before
+    laptop.run("--on", "mini", "uninstall", "--level", "state", "--yes")
+    assert (
+        machine.run("systemctl is-active reconciler || true; docker ps -aq; ls /var/lib/reconciler") == "inactive\ndata"
+    )
+    assert "shop_kept" in machine.run("docker volume ls -q")
     assert good(laptop.document(*COMMAND, "--channel", str(laptop.folder / "channel")))
 
 
