@@ -27,7 +27,7 @@ from reconciler.verbs.upgrade import Upgrader, Upgrading
 from reconciler.wiring.program import CURRENT, versions
 from reconciler.wiring.reading import Reading
 from reconciler.wiring.self_update import VERSION, is_older, wanted
-from reconciler.wiring.service import account_of, platform_of, service
+from reconciler.wiring.service import account_of, platform_of, service, state_owner
 
 PATIENCE = 120.0
 """Seconds that a verb of a version may take."""
@@ -37,7 +37,7 @@ AGAIN = 3600.0
 
 def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, tell: Callable[[str], None]) -> Answer:
     """Upgrade. Usage if the link `current` does not lead to this program, or the service does not use that link."""
-    account = as_owner(Path(parts.settings.state), groups=True)
+    account = _as_agent(parts.settings.state)
     if typed.self_update and typed.print and not account:
         return wanted(parts)
     folder = versions()
@@ -107,11 +107,18 @@ def _hindrance(shelf: Versions, found: Path, now: float) -> str:
     return f"{found.name} was tried at {rfc3339(failure.at)} ({failure.outcome}: {failure.message}); {when}"
 
 
+def _as_agent(state: str) -> tuple[str, ...]:
+    """The prefix that starts a program as the agent's account; empty if we are it. macOS has sudo, and no setpriv."""
+    owner = state_owner(state)
+    by_sudo = () if owner is None else ("sudo", "-n", "-H", "-u", owner.pw_name, "--")
+    return as_owner(Path(state), groups=True) or by_sudo
+
+
 def _asking(parts: Reading) -> Callable[..., Mapping[str, Any]]:
     """A function that runs a verb (and its options) of a version as the agent's account, because only that may read the
     state folder."""
     config, state = str(parts.settings.path), Path(parts.settings.state)
-    account = as_owner(state, groups=True)
+    account = _as_agent(parts.settings.state)
     kept = {name: value for name, value in parts.environ.items() if name != "NOTIFY_SOCKET"}
     if account:
         kept["HOME"] = pwd.getpwuid(state.stat().st_uid).pw_dir
