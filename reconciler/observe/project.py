@@ -65,7 +65,7 @@ def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | No
     origin = _output(git, "config", "--get", "remote.origin.url").strip()
     return Repository(
         root,
-        _output(git, "symbolic-ref", "--short", "HEAD").strip() or "main",
+        _output(git, "symbolic-ref", "HEAD").strip().removeprefix("refs/heads/") or "main",
         origin if origin and url_problem(origin) is None else None,
         tracked | _listed(git, root, "--others"),
         tracked,

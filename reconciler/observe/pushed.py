@@ -83,14 +83,18 @@ class PushedRepository:
     @cached_property
     def default_branch(self) -> str | None:
         """The branch that HEAD names."""
-        done = self._git.run("symbolic-ref", "--quiet", "--short", "HEAD")
-        return done.stdout.decode(errors="replace").strip() or None if done.returncode == 0 else None
+        return self._named("HEAD", "refs/heads/")
 
     def remote_branch(self, remote: str) -> str | None:
         """The default branch of a remote, as a clone knows it."""
-        done = self._git.run("symbolic-ref", "--quiet", "--short", f"refs/remotes/{remote}/HEAD")
-        found = done.stdout.decode(errors="replace").strip().removeprefix(f"{remote}/")
-        return found or None if done.returncode == 0 else None
+        return self._named(f"refs/remotes/{remote}/HEAD", f"refs/remotes/{remote}/")
+
+    def _named(self, symbolic: str, prefix: str) -> str | None:
+        """The ref that a symbolic one names, without the prefix. Git would shorten it to `heads/main` if a tag `main`
+        exists."""
+        done = self._git.run("symbolic-ref", "--quiet", symbolic)
+        found = done.stdout.decode(errors="replace").strip()
+        return found.removeprefix(prefix) if done.returncode == 0 and found.startswith(prefix) else None
 
     def builds_on(self, update: Update) -> bool:
         """Whether the new commit descends from the old one."""

@@ -134,6 +134,21 @@ def test_without_a_config_the_repository_must_say_the_branch(pushes: Pushes) -> 
     assert pushes.push("origin", "HEAD:live").code != 0
 
 
+def test_another_ref_of_the_same_name_must_not_hide_the_watched_branch(pushes: Pushes) -> None:
+    """Git shortens the branch's name to `heads/main` if a tag `main` exists, and `remotes/origin/main` likewise."""
+    pushes.commit(GOOD)
+    git(pushes.clone, "tag", "main")
+    assert pushes.push("origin", "refs/heads/main", "refs/tags/main").code == 0
+    pushes.commit(PRIVILEGED)
+    assert pushes.push("origin", "refs/heads/main").code != 0
+    reconciler(pushes.bare, "hooks", "uninstall")
+    git(pushes.clone, "remote", "set-head", "origin", "main")
+    git(pushes.clone, "branch", "origin/main")
+    assert reconciler(pushes.clone, "hooks", "install").code == 0
+    git(pushes.bare, "symbolic-ref", "HEAD", "refs/heads/live")
+    assert pushes.push("origin", "refs/heads/main").code != 0
+
+
 def test_a_config_that_cannot_be_read_must_be_told_and_refuse_nothing_that_it_may_grant(tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(f"host: mini\nsource: {{url: {tmp_path}/home.git}}\nstate: {tmp_path}/state\n")
