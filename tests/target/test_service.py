@@ -117,6 +117,19 @@ def test_the_unit_is_confined_and_a_push_still_shows_its_rollout(machine: Target
     log = machine.run("journalctl -u reconciler --no-pager")
     assert "Traceback" not in log
     assert "Operation not permitted" not in log
+    machine.put("/root/probe.service", inside(machine.get("/etc/systemd/system/reconciler.service")))
+    machine.run("cp /root/probe.service /run/systemd/system; systemctl daemon-reload; systemctl start probe")
+
+
+def inside(unit: bytes) -> bytes:
+    """The agent's unit, in which another program tries whether the kernel can confine Compose."""
+    script = "from reconciler.confine import can_confine; assert can_confine()"
+    text = re.sub(r"(?m)^ExecStart=(\S+)/reconciler .*", rf'ExecStart=\1/python -c "{script}"', unit.decode())
+    return (
+        re.sub(r"(?m)^(Type|Restart|WatchdogSec|ExecReload)=.*\n", "", text)
+        .replace("[Service]\n", "[Service]\nType=oneshot\n")
+        .encode()
+    )
 
 
 MORE = """monitor: {}
