@@ -143,6 +143,7 @@ def test_another_ref_of_the_same_name_must_not_hide_the_watched_branch(pushes: P
     assert pushes.push("origin", "refs/heads/main").code != 0
     reconciler(pushes.bare, "hooks", "uninstall")
     git(pushes.clone, "remote", "set-head", "origin", "main")
+    git(pushes.clone, "tag", "-d", "main")
     git(pushes.clone, "branch", "origin/main")
     assert reconciler(pushes.clone, "hooks", "install").code == 0
     git(pushes.bare, "symbolic-ref", "HEAD", "refs/heads/live")
