@@ -24,7 +24,7 @@ from reconciler.loop.mounted import in_the_way
 from reconciler.loop.options import Ports
 from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.turn import Ended, Turn
-from reconciler.model.desired import DesiredState
+from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import Memory
 from reconciler.model.files import Commit
 from reconciler.model.history import Bad
@@ -238,13 +238,20 @@ def check_missing(desired: DesiredState, observed: ObservedState) -> None:
         for service in stack.services if not stack.suspended else ():
             named = (item for item in service.config.get("volumes") or () if item["type"] == "volume")
             mounted = {str(item["source"]) for item in named if item.get("source")}
-            missing = [("network", name) for name in sorted({end.network for end in service.endpoints} - networks)]
+            asked = {end.network for end in service.endpoints} | _named_by_mode(service)
+            missing = [("network", name) for name in sorted(asked - networks)]
             for kind, name in [*missing, *(("volume", name) for name in sorted(mounted - volumes))]:
                 raise Transient(
                     Reason.DEPENDENCY_NOT_READY,
                     f"{service.stack}/{service.name} uses the external {kind} {name}, which does not exist",
                     f"docker {kind} create {name}",
                 )
+
+
+def _named_by_mode(service: Service) -> set[str]:
+    """The network that `network_mode: NAME` names."""
+    mode = str(service.config.get("network_mode") or "")
+    return set() if mode in ("", "none", "host", "bridge", "default") or ":" in mode else {mode}
 
 
 def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:

@@ -94,3 +94,11 @@ def test_compose_file_names_what_the_commit_does_not_have(named: str) -> None:
 def test_names_that_only_a_person_gives() -> None:
     names = ["compose.prod.yml", "docker-compose.postgres.yml", "prod.docker-compose.yaml", "compose.yaml", "x.yml"]
     assert other_files([*names, "compose.override.yml"]) == sorted(names[:3])
+
+
+def test_a_named_file_that_cannot_be_read_is_not_left_out() -> None:
+    named = HEAD + "  - {name: shop, files: [app/compose.yaml]}\n"
+    files = CommitFiles({"app/compose.yaml": COMPOSE, "desired-state/mini.yaml": named})
+    document, _ = host_document(files, "mini", "")
+    assert document is not None
+    assert list(left_out(files, document, ())) == []

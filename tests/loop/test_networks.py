@@ -112,6 +112,19 @@ def test_an_external_volume_that_is_not_there_is_named_and_nothing_is_stopped() 
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
+def test_a_network_that_network_mode_names_must_be_there() -> None:
+    grant = Grant(policy="external-network", stack="shop", service="*", reason="tested", values=("edge",))
+    life = Life(grants=(grant,))
+    life.push(web=service("web:1"))
+    life.turn()
+    before = life.machine.snapshot()
+    life.push(web=service("web:1", network_mode="edge"))
+    turn = life.turn()
+    assert (turn.reason, turn.attempt, life.machine.snapshot()) == (Reason.DEPENDENCY_NOT_READY, None, before), turn
+    assert turn.message == "shop/web uses the external network edge, which does not exist"
+    assert turn.hint == "docker network create edge"
+
+
 def test_a_container_of_others_whose_network_a_service_uses_must_run() -> None:
     grant = Grant(policy="foreign-container", stack="shop", service="*", reason="tested", values=("container:vpn",))
     life = Life(grants=(grant,))
