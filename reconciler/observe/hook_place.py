@@ -52,6 +52,10 @@ def _told(folder: str, environ: Mapping[str, str], *asked: str) -> str:
         raise Usage(
             Reason.USAGE_INVALID, f"{folder} is no git repository that can be used: {why}", "name it with --repo"
         )
+    if done.stdout.startswith(b"--"):  # an older git repeats options that it does not know
+        raise Usage(
+            Reason.USAGE_INVALID, "this git is too old to find the folder of hooks", "Install git 2.31 or later."
+        )
     return os.fsdecode(done.stdout).removesuffix("\n")
 
 

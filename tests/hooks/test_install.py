@@ -196,6 +196,16 @@ def test_a_folder_whose_name_has_a_line_end_must_get_its_hooks(tmp_path: Path) -
     assert command(made, "git", "commit", "-m", "broken").code != 0
 
 
+def test_a_git_that_is_too_old_must_be_told(tmp_path: Path) -> None:
+    made, real = clone(tmp_path), shutil.which("git")
+    script(
+        tmp_path / "old/git", f'case "$*" in *--path-format*) echo --path-format=absolute;; *) exec {real} "$@";; esac'
+    )
+    path = f"{tmp_path}/old:{os.environ['PATH']}"
+    answer = reconciler(made, "hooks", "install", "--output", "json", PATH=path)
+    assert (answer.code, "2.31" in answer.document["hint"]) == (2, True)
+
+
 def test_no_repository_must_be_wrong_usage(tmp_path: Path) -> None:
     answer = reconciler(tmp_path, "hooks", "install", "--output", "json")
     assert (answer.code, answer.document["kind"]) == (2, "Error")
