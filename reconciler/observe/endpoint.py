@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def sockets(environ: Mapping[str, str], system: str = "/") -> list[str]:
 
     No variable of a login shell is needed. `system`: the root of the machine's file system.
     """
-    found = [path for path in dict.fromkeys(_usual(environ, Path(system))) if path.is_socket()]
+    found = [path for path in dict.fromkeys(_usual(environ, Path(system))) if _is_socket(path)]
     return [f"unix://{path}" for path in sorted(found, key=lambda path: not os.access(path, os.R_OK | os.W_OK))]
 
 
@@ -74,13 +75,21 @@ def _usual(environ: Mapping[str, str], system: Path) -> Iterator[Path]:
     for colima in (*named, home / ".colima", config / "colima"):
         first = environ.get("COLIMA_PROFILE") or "default"
         yield from (colima / profile / "docker.sock" for profile in (first, "default"))
-        yield from sorted(colima.glob("*/docker.sock"))
+        with suppress(OSError):  # it may be a folder that we may not read
+            yield from sorted(colima.glob("*/docker.sock"))
         yield colima / "docker.sock"
     for name in (".orbstack/run", ".docker/run", ".docker/desktop", ".rd"):
         yield home / name / "docker.sock"
     yield own / "podman/podman.sock"
     yield system / "run/podman/podman.sock"
     yield home / ".local/share/containers/podman/machine/podman.sock"
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:
+        return False
 
 
 def folders(state: str, secrets: str | None, granted: Iterable[str]) -> tuple[list[Path], list[Path]]:

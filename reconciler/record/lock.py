@@ -133,7 +133,7 @@ def _unusable(state: Path, error: OSError) -> Transient:
     return Transient(
         Reason.DISK_FAILED,
         f"the state folder {state} cannot be used: {error.strerror}",
-        "choose another with --state or `state:` in the agent config, or fix its owner and mode",
+        "see its owner, its mode and the disk's free space, or choose another with --state or in the agent config",
     )
 
 

@@ -121,6 +121,11 @@ def test_what_is_no_socket_or_may_not_be_used_comes_last(tmp_path: Path, bind: A
     assert sockets(environ, f"{tmp_path}/root") == wanted
 
 
+def test_a_home_folder_that_cannot_be_looked_at_is_no_error(tmp_path: Path) -> None:
+    """As one of another account; here its name is too long."""
+    assert sockets({"HOME": f"{tmp_path}/{'x' * 300}"}, str(tmp_path)) == []
+
+
 def test_what_containers_must_see(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     own, others = folders(str(tmp_path / "state"), str(tmp_path / "secrets"), ["/etc", "/etc", "/srv/media"])
