@@ -82,9 +82,9 @@ def _remove_from(folder: Path, ours: str) -> None:
             folder.rmdir()
 
 
-def remove_state(folder: Path) -> tuple[str, ...]:
-    """Remove the files of the agent, and the folder itself if nothing is left in it. Returns the names of what stays:
-    `data`, and everything that is not the agent's: the agent config may name a folder that has other things in it."""
+def remove_state(folder: Path, *, itself: bool = True) -> tuple[str, ...]:
+    """Remove the files of the agent, and the folder (`itself`) if nothing is left in it. Returns the names of what
+    stays: `data`, and everything that is not the agent's: the agent config may name a folder with other things."""
     data = folder / KEPT
     if not folder.exists():
         return ()
@@ -99,7 +99,8 @@ def remove_state(folder: Path) -> tuple[str, ...]:
         left = tuple(sorted(item.name for item in folder.iterdir()))
         if left:
             return left
-        folder.rmdir()
+        if itself:
+            folder.rmdir()
     except OSError as error:
         told = f"{error.filename or folder} cannot be removed: {error.strerror}"
         raise Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again") from error

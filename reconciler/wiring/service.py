@@ -276,12 +276,19 @@ def _machine(parts: Reading) -> Machine:
         finally:
             lock.release()
 
+    def clear() -> Sequence[str]:
+        with acting_as(owner):
+            left = remove_state(parts.state, itself=owner is None)
+        if owner is not None and not left:
+            parts.state.rmdir()
+        return left
+
     return Machine(
         state=parts.settings.state,
         locked=locked,
         containers=managed,
         remove_containers=remove,
-        remove_state=lambda: remove_state(parts.state),
+        remove_state=clear,
     )
 
 
