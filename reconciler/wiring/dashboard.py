@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,11 +119,15 @@ def _first(parts: Reading) -> Snapshot:
     from reconciler.monitor.snapshot import Snapshot
 
     now, settings = time.time(), parts.settings
+    unknown = Snapshot(now, settings.host, settings.source.interval)
     known = files.read(parts.state / STATUS_FILE) if holder(parts.state) is not None else {}
-    if known.get("kind") != "Status" or known.get("agent", {}).get("version") != __version__:
-        return Snapshot(now, settings.host, settings.source.interval)
-    heartbeat = (parts.state / TURN_FILE).stat().st_mtime
-    return Snapshot(now, settings.host, settings.source.interval, known, heartbeat=heartbeat)
+    if known.get("kind") != "Status" or (known.get("agent") or {}).get("version") != __version__:
+        return unknown
+    try:
+        heartbeat = (parts.state / TURN_FILE).stat().st_mtime
+    except OSError:
+        return unknown
+    return replace(unknown, status=known, heartbeat=heartbeat)
 
 
 def _alerts(state: Path, snapshot: Snapshot) -> tuple[Alert, ...]:

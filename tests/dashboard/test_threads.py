@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from reconciler import __version__
 from reconciler.dashboard.threads import BEFOREHAND, KEPT, Follow, Job, Newest
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.monitor.snapshot import Json
 from reconciler.waiting import attend
+from reconciler.wiring.dashboard import _first
 from tests.dashboard.conftest import log_row
 
 
@@ -20,6 +28,21 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_first_snapshot_is_empty_while_a_file_of_the_agent_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.wiring.dashboard.holder", lambda state: 1)
+    parts: Any = SimpleNamespace(
+        state=tmp_path, settings=SimpleNamespace(host="mini", source=SimpleNamespace(interval=30.0))
+    )
+    published = {"kind": "Status", "agent": {"version": __version__}}
+    for document in ({}, {"kind": "Status", "agent": None}, published):
+        (tmp_path / "status.json").write_text(json.dumps(document))
+        assert _first(parts).status is None
+    (tmp_path / "turn.json").write_text("{}")
+    assert _first(parts).status == published
 
 
 def test_each_line_is_shown_once_and_late_ones_are_not_lost() -> None:
