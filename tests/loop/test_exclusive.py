@@ -163,6 +163,26 @@ def test_a_service_that_leaves_the_host_network_waits_for_no_port_of_its_own() -
     assert turn.outcome is Outcome.SUCCEEDED, turn.message
 
 
+@pytest.mark.parametrize("before", ["host", "published"])
+@pytest.mark.parametrize("after", ["host", "published"])
+def test_ports_of_the_host_network_change_hands(before: str, after: str) -> None:
+    def using(image: str, how: str) -> dict[str, Any]:
+        return service(image, network_mode="host") if how == "host" else publishing(image, 8001)
+
+    grant = Grant(policy="host-namespace", stack="shop", service="*", reason="tested", values=("network_mode",))
+    life = Life(grants=(grant,))
+    life.push(z=using("z:1", before))
+    settled(life)
+    seen = len(life.machine.trace)
+    life.push(new=using("new:1", after), z=service("z:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    stop, start = (
+        [index for index, step in enumerate(life.machine.trace[seen:]) if step.startswith(word)]
+        for word in ("stop ", "start ")
+    )
+    assert min(stop) < min(start), life.machine.trace[seen:]
+
+
 def test_a_range_with_enough_free_ports_waits_for_nothing() -> None:
     life = Life()
     life.machine.processes["", 8004, "tcp"] = "nginx"

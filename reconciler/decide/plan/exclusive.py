@@ -17,10 +17,13 @@ from reconciler.model.plan import Action, Plan
 from reconciler.model.ports import Port, overlaps
 
 WRITABLE_KINDS = ("volume", "bind")
-PORT, ADDRESS, VOLUME = "port", "address", "volume"
+PORT, ADDRESS, VOLUME, HOST = "port", "address", "volume", "host's ports"
 
 Thing = tuple[str, str, str]
-"""(PORT, number, protocol), (ADDRESS, network, address) or (VOLUME, source, '')."""
+"""(PORT, number, protocol), (ADDRESS, network, address), (VOLUME, source, '') or (HOST, _ANY or _PUBLISHED, '')."""
+
+_ANY, _PUBLISHED = "any", "published"
+"""Ports that nobody knows of a container in the host's network, and those that a container publishes."""
 
 
 class Holders:
@@ -29,9 +32,9 @@ class Holders:
     def __init__(self, pairings: Iterable[Pairing], observed: ObservedState) -> None:
         self._found: dict[Thing, list[tuple[Pairing, Container]]] = {}
         for pairing in pairings:
-            kept = set(_written(pairing.service))
-            for item in pairing.extras:
-                for thing in _held(item, observed, kept) if item.running else ():
+            kept, asked = set(_written(pairing.service)), _asked_numbers(pairing.service)
+            for item in filter(lambda one: one.running, pairing.extras):
+                for thing in (*_held(item, observed, kept), *_given_up(item, pairing.service, asked)):
                     self._found.setdefault(thing, []).append((pairing, item))
 
     def of(self, service: Service) -> Iterator[tuple[Pairing, Container, str]]:
@@ -57,10 +60,30 @@ def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[
             yield VOLUME, mount.source, ""
 
 
+def _given_up(item: Container, service: Service, asked: Set[int]) -> Iterator[Thing]:
+    """`asked`: ports that its service still publishes."""
+    if item.network_mode == "host" and not _in_host_network(service):
+        yield HOST, _ANY, ""
+    if any(number not in asked for _, number, _ in item.ports):
+        yield HOST, _PUBLISHED, ""
+
+
+def _in_host_network(service: Service) -> bool:
+    return service.config.get("network_mode") == "host"
+
+
+def _asked_numbers(service: Service) -> set[int]:
+    return {number for group in asked_ports(service) for _, number, _ in group}
+
+
 def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
     """The exclusive resources of a service, with texts for people."""
     for _, number, protocol in (port for group in asked_ports(service) for port in group):
         yield (PORT, str(number), protocol), f"port {number}/{protocol}"
+    if _in_host_network(service):
+        yield (HOST, _PUBLISHED, ""), "a port of the host"
+    if _in_host_network(service) or _asked_numbers(service):
+        yield (HOST, _ANY, ""), "a port of the host"
     for network, address in _asked(service):
         yield (ADDRESS, network, address), f"address {address}"
     for source in _written(service):
