@@ -49,6 +49,10 @@ TROUBLE = re.compile(
 )
 """Texts in errors that say that the engine itself failed."""
 
+LOG_DRIVER = "initialize logging driver"
+"""Part of the engine's refusal to start a container whose log goes to an address that does not answer. The same start
+would be refused as long as the address is wrong, so it must not be repeated with an outage each time."""
+
 
 WRONG_API = re.compile(r"client version \S+ is too (?:old|new)")
 """The engine's answer to a call in a version that it does not speak (moby, api/server/middleware/version.go)."""
@@ -404,7 +408,7 @@ def is_disk_full(text: str) -> bool:
 
 def is_engine_trouble(text: str) -> bool:
     """Whether the text says that the engine itself failed, so that the request is not at fault."""
-    return TROUBLE.search(text) is not None
+    return TROUBLE.search(text) is not None and LOG_DRIVER not in text
 
 
 def explanation(error: APIError) -> str:

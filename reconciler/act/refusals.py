@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from docker.errors import APIError, NotFound
 
-from reconciler.engine import explanation, is_disk_full, is_engine_trouble
+from reconciler.engine import LOG_DRIVER, explanation, is_disk_full, is_engine_trouble
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.outcome import Failure, Reason
 
@@ -102,6 +102,8 @@ def _remedy(text: str) -> str:
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
     if NAMESPACE_OWNER_DOWN in text:
         return "It is tried again: the service whose namespaces it shares did not run at that moment."
+    if LOG_DRIVER in text:
+        return "Correct the address below `logging`. If only its server was down: start it, then `reconciler retry`."
     if _IPV6_POOL in text.lower():
         return "Name an IPv6 subnet below `ipam` of the network, or drop `enable_ipv6`."
     return "Correct it in the commit; the engine's words name what it could not do."

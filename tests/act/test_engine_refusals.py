@@ -56,6 +56,7 @@ SETTINGS = (
     "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the network",
     "multiple overlapping subnet configuration is not supported",
     "invalid CIDR address: 10.0.0.0/99",
+    "failed to initialize logging driver: dial tcp 127.0.0.1:1: connect: connection refused",
 )
 """Other things that the commit asks of the engine."""
 
