@@ -25,8 +25,9 @@ def _left(machine: FakeMachine, container: FakeContainer) -> None:
 
 def _doubled(machine: FakeMachine, container: FakeContainer) -> None:
     """A second one of the same service, as `docker compose up --scale` by hand makes it."""
-    id, number = machine.new_id(), container.number + 7
-    name = f"{container.stack}-{container.service}-{number}"
+    id, number, taken = machine.new_id(), container.number + 7, {item.name for item in machine.containers.values()}
+    while (name := f"{container.stack}-{container.service}-{number}") in taken:
+        number += 1
     double = replace(deepcopy(container), id=id, name=name, number=number, host=None, spec=None)
     machine.containers[id] = double
     machine.run(double)

@@ -194,6 +194,8 @@ class World:
         suspended = history.suspended(self.life.machine.clock.now()) and not history.unfinished
         before = self.life.machine.snapshot()
         asked = bool(self.life.requests.left)
+        head = next(reversed(self.life.source.branch), None)
+        held = head if head is not None and not asked and self._drops_services(head) else None
         good = {item.id[:12] for item in self.life.machine.containers.values() if _is_good(item)}
         begun, news, records = len(self.life.machine.trace), self.news, len(self.life.journal.lines)
         turn = None
@@ -204,9 +206,10 @@ class World:
                 self.telling.after_turn()
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
             assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
-        if not self.life.machine.enforces:
-            started = [item["intent"] for item in self.life.journal.lines[records:] if item["kind"] == "started"]
-            assert Intent.ADVANCE not in started, "a commit was tried where nothing enforces its limits"
+        started = [item for item in self.life.journal.lines[records:] if item["kind"] == "started"]
+        tried = [item["revision"] for item in started if item["intent"] == Intent.ADVANCE]
+        assert held not in tried, "a commit was tried that a person has to accept"
+        assert self.life.machine.enforces or not tried, "a commit was tried where nothing enforces its limits"
         self.life.start()
         self.life.stopping = False
         self.check()
@@ -467,12 +470,16 @@ class World:
         return history.last_good.revision if history.last_good else None
 
     def _must_be_held(self, head: str) -> bool:
+        """A person has to accept it first."""
+        if self.pushed[head].flaw in (Flaw.NONE, Flaw.NO_IMAGE) and self._takes_data_away(head):
+            return True  # before anybody asks for the image, and also where something else was accepted before
+        return self._drops_services(head)
+
+    def _drops_services(self, head: str) -> bool:
         """Without this host's document, or with less than half of the services of last good and those that good commits
         of the last day have taken away."""
         history = self.life.cycle.history
         push, good = self.pushed[head], history.last_good
-        if push.flaw in (Flaw.NONE, Flaw.NO_IMAGE) and self._takes_data_away(head):
-            return True  # before anybody asks for the image, and also where something else was accepted before
         if head in self._journal.accepted:
             return False
         if push.flaw is Flaw.NO_DOCUMENT:
