@@ -249,13 +249,13 @@ def check_missing(desired: DesiredState, observed: ObservedState) -> None:
 
 
 def _named_by_mode(service: Service) -> set[str]:
-    """The network that `network_mode: NAME` names."""
+    """The network that `network_mode: NAME` names; empty with any other mode."""
     mode = str(service.config.get("network_mode") or "")
     return set() if mode in ("", "none", "host", "bridge", "default") or ":" in mode else {mode}
 
 
 def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:
-    """Waits for a container of somebody else whose namespace a service uses."""
+    """Transient while an unmanaged container does not run whose namespace a service uses."""
     services = [service for stack in desired.stacks if not stack.suspended for service in stack.services]
     ours = {item.name for item in observed.containers} | {str(item.config.get("container_name")) for item in services}
     ours |= {f"{one.stack}-{one.name}-{number}" for one in services for number in range(1, one.replicas + 1)}
@@ -267,7 +267,7 @@ def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:
             if not any(name == item.name or item.id.startswith(name) for item in observed.foreign):
                 raise Transient(
                     Reason.DEPENDENCY_NOT_READY,
-                    f"{service.stack}/{service.name} uses {key} of the container {name}, which does not run",
+                    f"{service.stack}/{service.name} needs the container {name} ({key}), which does not run",
                     f"docker start {name}; it is tried again by itself",
                 )
 

@@ -125,7 +125,7 @@ def test_a_network_that_network_mode_names_must_be_there() -> None:
     assert turn.hint == "docker network create edge"
 
 
-def test_a_container_of_others_whose_network_a_service_uses_must_run() -> None:
+def test_an_unmanaged_container_whose_network_a_service_uses_must_run() -> None:
     grant = Grant(policy="foreign-container", stack="shop", service="*", reason="tested", values=("container:vpn",))
     life = Life(grants=(grant,))
     life.push(web=service("web:1"))
@@ -135,7 +135,7 @@ def test_a_container_of_others_whose_network_a_service_uses_must_run() -> None:
     for _ in range(2):
         turn = life.turn()
         assert (turn.outcome, turn.reason, turn.attempt) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY, None), turn
-        assert turn.message == "shop/web uses network_mode of the container vpn, which does not run"
+        assert turn.message == "shop/web needs the container vpn (network_mode), which does not run"
         assert turn.hint == "docker start vpn; it is tried again by itself"
         assert life.machine.snapshot() == before
     life.machine.add_foreign("vpn", 1 << 20)

@@ -108,7 +108,7 @@ def _asks_the_socket(test: object, environment: Json) -> bool:
 
 
 def _runs_twice(model: Json) -> bool:
-    """Whether a new container proves itself beside the old one."""
+    """Whether the service's file asks for a new container beside the old one, start-first or as a trial."""
     update = (model.get("deploy") or {}).get("update_config") or {}
     return update.get("order") == "start-first" or bool((model.get(SETTINGS) or {}).get("trial"))
 

@@ -156,7 +156,7 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
 
 
 def _addresses_chosen(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Addresses that two containers, or a container and the network itself, would have in one network."""
+    """Chosen addresses that another container of the network, or the network itself, would have, too."""
     taken: dict[tuple[str, str], str] = {}
     for subject in subjects:
         taken |= _reserved(subject)
@@ -166,7 +166,7 @@ def _addresses_chosen(subjects: Sequence[Subject]) -> Iterator[Finding]:
             for network, pointer, text in _chosen(service) if count else ():
                 holder = taken.setdefault((network, plain_address(text)), own)
                 if holder != own or count > 1:
-                    by = f"as {holder}" if holder != own else f"and {count} replicas need one each"
+                    by = f"which {holder} has" if holder != own else f"and {count} replicas need one each"
                     yield service.finding("address-conflict", pointer, f"asks for the address {text}, {by}")
 
 
@@ -200,7 +200,8 @@ def _reserved(subject: Subject) -> dict[tuple[str, str], str]:
 
 
 def _gateway(network: Json, pool: Json) -> str | None:
-    """The engine gives a bridge without a chosen gateway the first address of its subnet."""
+    """The gateway's address; None if it is not known. The engine gives a bridge without a chosen gateway the
+    first address of its subnet."""
     chosen, subnet = pool.get("gateway"), range_of(str(pool.get("subnet") or ""))
     usual = (network.get("driver") or "bridge") == "bridge" and not network.get("driver_opts")
     if chosen or subnet is None or pool.get("ip_range") or not usual or subnet.num_addresses < 4:

@@ -89,9 +89,9 @@ grants:
 
 `entrypoint` and `command` are compared word by word; left out, the service must not set them. `rest` is a digest of
 all else that decides what the service does: environment (without secrets), health check, user, and mounts with the
-files that the commit mounts there. It also covers every service, of any stack, that can write where this one reads or
-shares its processes or shared memory (`pid`, `ipc`), and everything that such a service is built from. It is left out
-where there is none of these. The refusal prints the whole line; look at the commit, then paste it. Images that the
+files that the commit mounts there. It also covers every service, of any stack, that can write where this one reads, or
+that shares its processes or shared memory (`pid`, `ipc`), and everything that such a service is built from. It is left
+out where there is none of these. The refusal prints the whole line; look at the commit, then paste it. Images that the
 commit builds cannot be pinned, however their name is spelled. The owner of an image can move its tags: pin a digest
 (`image: traefik@sha256:…`) if that matters. A commit is held until `accept` when a pinned service would read a volume
 or data folder that is there already, or when somebody else could write in one while the pinned service is away. Such
