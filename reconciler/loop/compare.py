@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from reconciler.decide.drift.corrections import Corrections, corrections, is_ailing, uses_others
+from reconciler.decide.drift.corrections import Corrections, corrections, is_ailing, uses_unmanaged
 from reconciler.decide.drift.restart_backoff import next_start, recovered
 from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ledger
@@ -20,8 +20,8 @@ SLOW = 600.0
 
 def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
     """Whether the containers of the sparse look are still as they were made. Takes one engine call for each container,
-    or none. A look does not show containers of others, whose namespaces a service may use."""
-    if uses_others(desired):
+    or none. A look shows no unmanaged containers, whose namespaces a service may use."""
+    if uses_unmanaged(desired):
         return False
     now = context.ports.clock.monotonic()
     told = context.ports.changed()

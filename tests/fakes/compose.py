@@ -57,7 +57,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         network_mode=_network_mode(service, shared, {item.key: item.name for item in stack.networks}, machine),
         mounts=tuple(sorted(_mounts(machine, creation), key=lambda mount: mount.target)),
         ports=service.ports,
-        shares=frozenset(mode.removeprefix("container:") for mode in shared.values()) | _of_others(service, machine),
+        shares=frozenset(mode.removeprefix("container:") for mode in shared.values()) | _unmanaged(service, machine),
         namespaces=_namespaces(service, shared),
         trees=_trees(service),
         grace=service.grace,
@@ -106,8 +106,8 @@ def _namespaces(service: Service, shared: Mapping[str, str]) -> frozenset[str]:
     return frozenset(shared[name].removeprefix("container:") for name in named)
 
 
-def _of_others(service: Service, machine: FakeMachine) -> frozenset[str]:
-    """Ids of containers of others; Compose writes the id for the name."""
+def _unmanaged(service: Service, machine: FakeMachine) -> frozenset[str]:
+    """Ids of the unmanaged containers whose namespaces it uses; Compose writes the id for the name."""
     modes = [str(service.config.get(key) or "") for key in ("network_mode", "pid", "ipc")]
     return frozenset(item.id for item in machine.foreign.values() if f"container:{item.name}" in modes)
 

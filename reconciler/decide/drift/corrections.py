@@ -73,7 +73,7 @@ def corrections(
         )
         if found:
             drift[container.id] = found
-        abandoned = _shares_what_is_gone(service, container, observed)
+        abandoned = _owner_was_replaced(service, container, observed)
         if container.state == "dead" or container.id in history.unstartable or abandoned:
             lost.add(container.id)
         again = next_start(history.backoffs.get(service.key), now)
@@ -108,14 +108,16 @@ def is_ailing(container: Container) -> bool:
     return container.state == "running" and container.health == "unhealthy"
 
 
-def uses_others(desired: DesiredState) -> bool:
-    """Whether a service uses a namespace of a container that it names."""
+def uses_unmanaged(desired: DesiredState) -> bool:
+    """Whether a service uses a namespace of a container that it names (`container:NAME`), most often an unmanaged
+    one."""
     modes = (service.config.get(key) for service in desired.services().values() for key in NAMESPACES)
     return any(str(mode).startswith("container:") for mode in modes)
 
 
-def _shares_what_is_gone(service: Service, container: Container, observed: ObservedState) -> bool:
-    """Whether somebody has made the container anew whose namespace it uses. The engine keeps the id of the old one."""
+def _owner_was_replaced(service: Service, container: Container, observed: ObservedState) -> bool:
+    """Whether somebody has replaced the unmanaged container whose namespace it uses. The engine keeps the old id, so
+    the container cannot start again."""
     modes = {str(service.config.get(key) or "") for key in NAMESPACES}
     now = [other for other in observed.foreign if f"container:{other.name}" in modes]
     return any(not container.shares & {other.id, other.name} for other in now if container.shares)

@@ -66,9 +66,8 @@ def processes_with(service: ServiceSubject) -> set[str]:
     return _sharing(service.of).processes(service.name) - {service.name}
 
 
-def spaces(service: ServiceSubject) -> dict[str, str]:
-    """What its programs have in common with other containers' programs (pid, ipc) → the service that it comes from:
-    itself, unless it shares."""
+def namespace_owners(service: ServiceSubject) -> dict[str, str]:
+    """`pid` and `ipc` → the service whose namespace of this kind it uses: its own, unless it shares."""
     sharing = _sharing(service.of)
     return {"pid": sharing.roots[service.name], "ipc": sharing.ipc_roots[service.name]}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.decide.admit.nesting import is_writable
-from reconciler.decide.admit.policies.sharing import reached, spaces
+from reconciler.decide.admit.policies.sharing import namespace_owners, reached
 from reconciler.decide.admit.policies.subject import Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import host_path, inside
 from reconciler.formats.devices import bound_device
@@ -23,7 +23,7 @@ Name = tuple[str, str]
 
 class Writers:
     """The writers of all places of a host. A place is a volume (':' and its name on the engine), a data folder (the
-    stack's name and its path), a path of the host, or the memory of programs that see each other (`pid`, `ipc`)."""
+    stack's name and its path), a path of the host, or a namespace (`pid`, `ipc`) that services share."""
 
     def __init__(self, subject: Subject) -> None:
         self.services = {
@@ -69,13 +69,14 @@ def _above(place: str) -> Iterator[str]:
 
 def _places(service: ServiceSubject) -> Iterator[tuple[str, bool, bool]]:
     """(place without a slash at its end, whether it is written, whether it is read) of each mount of a service, and of
-    what it shares: a program can trace another one with the same capabilities, and use its devices and kernel settings.
+    its namespaces: a program can trace another one there that has the same capabilities, and use its devices and kernel
+    settings.
 
     Many services may read a path of the host, so only a writable mount of it counts as written.
     """
     subject = service.of
     volumes: Json = subject.model.get("volumes") or {}
-    for kind, owner in spaces(service).items():
+    for kind, owner in namespace_owners(service).items():
         yield f"{kind}:{subject.stack}:{owner}", True, True
     for mount in service.model.get("volumes") or ():
         source = str(mount.get("source") or "")
