@@ -240,7 +240,7 @@ def _as_owner(owner: int, chown: str) -> str:
         named = shlex.quote(pwd.getpwuid(owner).pw_name)
     except KeyError:
         named = f"'#{owner}'"
-    return f"If the agent runs as that user, call it so: sudo -u {named} reconciler …; if not, run: {chown}"
+    return f"If the agent runs as that user, call the verb so: sudo -u {named} reconciler …; if not, run: {chown}"
 
 
 def _chown(path: str) -> str:

@@ -101,7 +101,7 @@ class Following:
 
     def _is_rolled_out(self, documents: Sequence[Json]) -> bool:
         """Whether an agent works on this very commit, so that it will report the outcome. `documents`: those that were
-        shown; in a newer one the outcome could stand already, and nobody would show it."""
+        shown. A newer one could have the outcome already, which nobody would show then."""
         rollouts = [one.get("rollout") for one in documents if is_alive(one)]
         return any(isinstance(one, dict) and one.get("revision") == self._update.new for one in rollouts)
 
@@ -118,8 +118,8 @@ class Following:
         return paragraph(told, STYLE, after="  ")
 
     def _revert(self, back: str | None) -> str:
-        """The command that makes a commit with the files of `back`, or with those before the push. `back`: what the
-        agent says."""
+        """The git command that makes a commit with the files of `back`, or of the commit before the push; '' if there
+        is none. `back`: the commit that the agent names, which may be unknown here."""
         old, new = self._update.old, self._update.new
         found = self._repository.between(back, new) if back and SHA.fullmatch(back) else []
         if found and back:
@@ -132,7 +132,7 @@ class Following:
         if len(parents) > 1 and old in parents:
             return f"git revert -m {parents.index(old) + 1} --no-edit {new[:7]}"
         if any(len(item) > 2 for item in found):  # git cannot revert a range with a merge in it
-            return f"git read-tree -mu HEAD {old[:7]} && git commit -m back"
+            return f"git read-tree -mu HEAD {old[:7]} && git commit -m revert"
         return f"git revert --no-edit {old[:7]}..{new[:7]}" if len(found) > 1 else f"git revert --no-edit {new[:7]}"
 
     def _say(self, lines: Sequence[str]) -> None:

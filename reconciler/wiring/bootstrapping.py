@@ -292,11 +292,11 @@ def _port(ssh: Ssh) -> str:
 
 
 def _script(machine: Machine, script: str) -> str:
-    """The script's output. Transient if it has not run to its end: missing facts would look like a bare machine."""
+    """The script's output. Transient if it did not run to its end: missing facts would look like a bare machine."""
     done = machine.run(f"{script}\necho {_END}", timeout=FACTS)
     told, end, _ = done.stdout.decode(errors="replace").rpartition(f"{_END}\n")
     if not end:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         why = said[-1] if said else f"exit code {done.returncode}"
-        raise Transient(Reason.HOST_UNREACHABLE, f"the machine cannot be looked at: {why}", _SHELL)
+        raise Transient(Reason.HOST_UNREACHABLE, f"the state of the machine cannot be read: {why}", _SHELL)
     return told

@@ -177,7 +177,7 @@ def test_facts_that_are_cut_off_are_no_facts() -> None:
     """As with a login shell like csh, which cannot read the script."""
     machine = Machine(Local(), "me", 0)
     assert bootstrapping._script(machine, "echo a=1; false") == "a=1\n"
-    with pytest.raises(Transient, match="cannot be looked at: Unmatched") as caught:
+    with pytest.raises(Transient, match="the state of the machine cannot be read: Unmatched") as caught:
         bootstrapping._script(machine, 'echo a=1; echo "Unmatched \'" >&2; exit 0')
     assert "like sh" in caught.value.hint
 

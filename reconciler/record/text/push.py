@@ -48,8 +48,8 @@ _FINAL = {"Succeeded", "Rejected", "RolledBack", "RollbackFailed", "Superseded",
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The pushed commit. `revert`: the command that returns to the commit that runs again, or (None) to what was before
-    the push; '' if nothing was. `at`: Unix seconds."""
+    """The pushed commit. `revert`: makes the git command that returns to a given commit (the one that runs again), or
+    with None to the one before the push; '' if there is none. `at`: Unix seconds of the push."""
 
     revision: str
     revert: Callable[[str | None], str]
