@@ -71,7 +71,8 @@ EXIT_CODES = {
 
 
 LONGEST = 100 * 366 * 86_400.0
-"""Seconds of the longest duration: no moment that is reckoned with it is too late or too early to be written."""
+"""Seconds of the longest duration that an option takes, so that no time that follows from it is beyond what can be
+written."""
 
 LATEST = 32_000_000_000.0
 """Unix seconds in the year 2984. Later moments count as this one, and moments before 1970 as 1970."""

@@ -61,8 +61,8 @@ done
 
 
 class Ssh:
-    """The connection to one machine. `environ`: the user's own. `patience`: seconds that ssh may take where it goes to
-    no machine: for its config, or to see whether the connection is open. A `Match exec` may hang."""
+    """The connection to one machine. `environ`: the user's own. `patience`: seconds that ssh may take where it connects
+    to no machine: to read its config, or to see whether the connection is open. A `Match exec` may hang."""
 
     def __init__(self, host: RemoteHost, environ: Mapping[str, str], patience: float = 15.0) -> None:
         self.host, self.environ, self._patience = host, dict(environ), patience
@@ -180,7 +180,7 @@ class Ssh:
         return self._local(self.command("-O", what)).returncode == 0
 
     def _local(self, argv: Sequence[str]) -> process.Completed:
-        """Run ssh where it goes to no machine. Transient if it does not end."""
+        """Run ssh where it connects to no machine. Transient if it does not end."""
         return process.run(argv, env=self.environ, timeout=self._patience, reason=Reason.HOST_UNREACHABLE)
 
     @cached_property

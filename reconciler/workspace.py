@@ -15,8 +15,8 @@ from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
 
 PREFIX = "in-use-"
-"""Begins the name of every Workspace. Only such folders are removed: the state folder may have been given a folder of a
-person, who has a `build` in it."""
+"""Begins the name of every Workspace. Nothing else is removed: the state folder may be a person's folder, with a
+`build` of their own in it."""
 
 SMALL = 1 << 20
 """Bytes that are written even to a full disk: the small commit that corrects it must not wait for space."""

@@ -41,7 +41,8 @@ _FOLDERS = {
     "requests": r"\.?\d{8}T.+",
     "trees": r"(\.new-)?[0-9a-f]{64}",
 }
-"""Folders that they make there, and what they make in each. A person may have a folder of the same name there."""
+"""Folders that they make there → pattern of the names that they make in it. Everything else in it is a person's: the
+state folder may be a folder that had, for example, a `build` before."""
 
 
 def remove_containers(
@@ -83,8 +84,9 @@ def _remove_from(folder: Path, ours: str) -> None:
 
 
 def remove_state(folder: Path, *, itself: bool = True) -> tuple[str, ...]:
-    """Remove the files of the agent, and the folder (`itself`) if nothing is left in it. Returns the names of what
-    stays: `data`, and everything that is not the agent's: the agent config may name a folder with other things."""
+    """Remove the files of the agent, and the folder itself if nothing is left in it and `itself` is set. Returns the
+    names of what stays: `data`, and everything that is not the agent's: the agent config may name a folder with other
+    things. Transient if something cannot be removed."""
     data = folder / KEPT
     if not folder.exists():
         return ()

@@ -96,7 +96,7 @@ def _mount(number: int, path: Path) -> docker.types.Mount:
 def _make(client: docker.APIClient, image: _Image, mounts: Sequence[docker.types.Mount]) -> str:
     host_config = client.create_host_config(mounts=list(mounts), network_mode="none")
     name = f"reconciler-doctor-{secrets.token_hex(4)}"
-    # The container inherits the image's labels. With those of `docker commit` it would count as one of a stack.
+    # The container inherits the image's labels, and an image of `docker commit` has those of a stack's container.
     labels = dict.fromkeys(image[1], "")
     try:
         made = client.create_container(image[0], ["true"], host_config=host_config, name=name, labels=labels)

@@ -54,7 +54,8 @@ def dotenv(
 @dataclass(frozen=True, slots=True)
 class EnvFile:
     """A service's env_file or label_file. `names`: the variables that it sets; `unset`: variables that cut a value
-    short, with the violation; `unusable`: why it is not read as it is."""
+    short, with the violation; `unusable`: violations of values that Compose would change, and of a file that is too
+    large."""
 
     names: frozenset[str]
     unset: tuple[tuple[str, Violation], ...]

@@ -23,7 +23,7 @@ KNOWN = {
 """Host → kind and API. The two ssh hosts answer on port 443, for networks that block 22."""
 
 NO_ADDRESS = "has no valid host or port"
-"""What is wrong with a URL that is none by `is_address`."""
+"""The message about a URL for which `is_address` is False."""
 
 _API = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
 """Path of the API on a self-hosted forge, from the documentation of each."""

@@ -49,6 +49,7 @@ _REALTIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
 
 _LOG_SIZE = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)? ?[kmgtp]?i?b?", re.IGNORECASE)
 _NO_REGEX = ("unterminated", "unbalanced parenthesis", "nothing to repeat")
+"""Words in Python's messages about faults that Go refuses, too."""
 
 _CAPABILITIES = re.compile(
     r"AUDIT_CONTROL|AUDIT_READ|AUDIT_WRITE|BLOCK_SUSPEND|BPF|CHECKPOINT_RESTORE|CHOWN|DAC_OVERRIDE|"
@@ -222,7 +223,7 @@ def template(value: object) -> bool:
 def regex(value: object) -> bool:
     """False for faults that Go's dialect and Python's have in common."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of forms that only Python will read in another way
+        with warnings.catch_warnings(action="ignore"):  # about forms that Python, not Go, will read differently one day
             re.compile(str(value))
     except re.error as error:
         return not any(words in str(error) for words in _NO_REGEX)

@@ -119,7 +119,7 @@ class Collector:
                 try:
                     self.turn(not whole or bool(watch and watch.touched()))
                 except Exception as error:
-                    with suppress(Exception):  # the log cannot be loaded while no file can be opened
+                    with suppress(Exception):  # loguru cannot be imported while no file can be opened
                         logger.opt(exception=error).error("monitor: {}", error)
                 # So that looking takes at most a fifth of the time, also if a container causes events all the time.
                 stop.wait(min(LOOK, 4 * (time.monotonic() - begun)))

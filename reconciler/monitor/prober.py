@@ -105,7 +105,7 @@ class Prober:
             try:
                 self.look()
             except Exception as error:
-                with suppress(Exception):  # the log cannot be loaded while no file can be opened
+                with suppress(Exception):  # loguru cannot be imported while no file can be opened
                     logger.opt(exception=error).error("monitor: endpoints: {}", error)
             stop.wait(LOOK)
 

@@ -20,8 +20,8 @@ CONNECTIONS = 128
 """Number of connections at one time; further ones get 503."""
 
 MOST = 2 * CONNECTIONS
-"""Number of connections that may be open; further ones are closed at once, because each takes an open file, which the
-monitor's threads need, too."""
+"""Number of connections that may be open; further ones are closed at once. Each takes one of the open files that the
+process may have, and the monitor's threads need some of them."""
 
 ACCEPTED = 64
 """Number of connections that the kernel keeps for us, and that asyncio accepts before it does anything else."""

@@ -25,7 +25,7 @@ LONGEST = 1 << 20
 """Bytes of a line; the rest of a longer one is a line of its own. The engine delivers pieces of 16 KiB."""
 
 STAMP = 64
-"""Bytes that the time before a line has at most."""
+"""Most bytes of the time before a line, and of the space after it."""
 
 STREAMS = {1: "stdout", 2: "stderr"}
 HEADER = 8

@@ -104,8 +104,9 @@ def as_owner(folder: Path, *, groups: bool = False) -> tuple[str, ...]:
 
 
 def _umask(folder: Path) -> str:
-    """Where a group shares the repository, git demands that new folders are the group's, too. They must be so from the
-    start: the agent's unit does not let git change the mode of such a folder (RestrictSUIDSGID)."""
+    """The umask for git's new files in the repository. If a group shares it, git makes new folders writable for the
+    group. They must be so from the start: the agent's unit does not let git change the mode of such a folder
+    (RestrictSUIDSGID)."""
     shared = stat.S_ISGID | stat.S_IWGRP
     with suppress(OSError):
         if folder.stat().st_mode & shared == shared:

@@ -101,8 +101,8 @@ class PushedRepository:
         return self._git.run("merge-base", "--is-ancestor", update.old, update.new).returncode == 0
 
     def between(self, old: str, new: str) -> list[list[str]]:
-        """The commits after `old` up to `new`, which is the first, each followed by its parents. Empty if `new` does
-        not descend from `old`."""
+        """The commits after `old` up to `new`, newest first, each as a list of its sha and its parents' shas. Empty if
+        `new` does not descend from `old`."""
         if self._git.run("merge-base", "--is-ancestor", old, new).returncode != 0:
             return []
         done = self._git.run("rev-list", "--parents", f"{old}..{new}")

@@ -97,8 +97,8 @@ class StateLock:
 
 
 def holder(state: Path) -> int | None:
-    """The pid of the process that holds the folder; None if there is none. Changes nothing. Transient if we may not
-    look.
+    """The pid of the process that holds the folder; None if there is none. Changes nothing. Transient if it
+    cannot be read.
 
     0 if it is held and the pid cannot be read.
     """

@@ -28,7 +28,7 @@ AT_ONCE = 500
 """Lines that are masked together, and that are printed together."""
 
 PART = 256 << 10
-"""Characters after which fewer lines are taken together: a line may have a million."""
+"""Characters after which a part ends before it has AT_ONCE lines: a line may have a million."""
 
 ON_SCREEN = 4000
 """Characters of a line that somebody reads on a page or a screen; the rest is cut."""
@@ -321,7 +321,8 @@ def _merged(sources: Iterable[Iterable[LogLine]]) -> Iterator[LogLine]:
 
 
 def _note(last: dict[str, str], item: LogLine) -> None:
-    """The line was shown. The engine may write a line of stderr before an older one of stdout."""
+    """Note the newest time of the container's shown lines. The engine may write a line of stderr before an older one of
+    stdout."""
     last[item.container] = max(last.get(item.container, ""), item.time)
 
 

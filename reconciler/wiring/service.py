@@ -247,8 +247,8 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _machine(parts: Reading) -> Machine:
-    """What root does in the state folder of another account, it does with the rights of that account; only the folder
-    itself can root alone remove."""
+    """Root changes the state folder of another account with the rights of that account. Only the folder itself is
+    removed as root, because the account may not."""
     from reconciler.act.engine import EngineApplier
     from reconciler.act.removal import remove_containers, remove_state
 

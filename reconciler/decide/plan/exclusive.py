@@ -23,7 +23,7 @@ Thing = tuple[str, str, str]
 """(PORT, number, protocol), (ADDRESS, network, address), (VOLUME, source, '') or (HOST, _ANY or _PUBLISHED, '')."""
 
 _ANY, _PUBLISHED = "any", "published"
-"""Ports that nobody knows of a container in the host's network, and those that a container publishes."""
+"""The ports of a container in the host's network, which nobody knows; the ports that a container publishes."""
 
 
 class Holders:
@@ -61,7 +61,8 @@ def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[
 
 
 def _given_up(item: Container, service: Service, asked: Set[int]) -> Iterator[Thing]:
-    """`asked`: ports that its service still publishes."""
+    """Ports of the host that the container holds and its service no longer uses. `asked`: those that the service
+    still publishes."""
     if item.network_mode == "host" and not _in_host_network(service):
         yield HOST, _ANY, ""
     if any(number not in asked for _, number, _ in item.ports):

@@ -16,7 +16,8 @@ NO_MEMORY = "both together would take more memory than is allowed"
 """The one reason that depends on the other services: see `planner.plan`."""
 
 SHARED_DEVICES = ("/dev/dri", "/dev/kfd", "/dev/nvidia", "/dev/net/tun", "/dev/fuse", "/dev/kvm")
-"""The beginning of paths of devices that several programs use at once. Others are mostly serial ports and cameras."""
+"""Beginnings of the paths of devices that several programs can use at once. Others are mostly serial ports and
+cameras."""
 
 
 def update_of(service: Service, diff: StateDiff) -> Update:
@@ -52,8 +53,8 @@ def alone(service: Service, update: Update, diff: StateDiff) -> str:
 
 
 def borrows(service: Service) -> str:
-    """What a second container of the service would get in the way of: something that neither is its own; '' if
-    nothing."""
+    """Why a second container of the service would disturb the first one: both would use a network, a namespace or a
+    device that is not their own. '' if they would not."""
     config = service.config
     if config.get("network_mode") == "host":
         return "it uses the host's network"

@@ -90,7 +90,7 @@ class _Planner:
     def plan(self, stop_first: bool) -> Plan:
         replaced = [n for n in self.diff.networks() if n.name in self.diff.replaced]
         moved = self.diff.moved()
-        self.trials.end_left()
+        self.trials.end_left_over()
         self._create_networks_and_volumes()
         self._create(key for key in self.diff.keys_in_order() if key not in moved)
         self.trials.add(self.switching.start_first.keys, moved)

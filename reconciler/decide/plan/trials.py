@@ -89,7 +89,7 @@ class Trials:
         self._diff, self._builder, self._cramped = diff, builder, cramped
         self.surges: list[tuple[ServiceKey, int]] = []
 
-    def end_left(self) -> None:
+    def end_left_over(self) -> None:
         """End trials that a killed agent has left running, before a new container needs their memory."""
         for key, items in self._diff.gone.items():
             left = [item for item in items if item.running]

@@ -16,7 +16,7 @@ def left_out(files: Files, document: HostDocument, read: Collection[str], base: 
 
     A stack whose first file has an unusual name is never started without `-f`, so no other file is expected there.
     """
-    read = {*read, *(path for stack in document.stacks for path in stack.files)}  # some could not be read
+    read = {*read, *(path for stack in document.stacks for path in stack.files)}  # also those that could not be read
     for stack in document.stacks:
         folder, first = posixpath.split(stack.files[0])
         there = {name for name in (*NAMES, *OVERRIDES) if posixpath.join(folder, name) in files.entries}

@@ -55,7 +55,7 @@ def error(document: Json, style: Style) -> str:
     """An Error document: what is wrong, then what to do."""
     lines = [f"{style.paint('error', 'bad')}: {document['message']}"]
     for detail in document["details"]:
-        if detail != document["message"]:  # the message of a single mistake
+        if detail != document["message"]:  # a single mistake is the message itself
             lines += paragraph(detail, style, "  ")
     if document["hint"]:
         lines += paragraph(f"hint: {document['hint']}", style)
