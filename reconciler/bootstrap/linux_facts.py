@@ -87,7 +87,7 @@ fi
 if [ -e "$state/deploy_key" ]; then say keyed yes; fi
 if git --git-dir="$adopted" -c safe.directory="$adopted" rev-parse -q --verify "refs/heads/$branch" \
     >/dev/null 2>&1; then say adopted yes; fi
-timeout 15 docker ps --no-trunc --filter label=com.docker.compose.project --format "$project_line" 2>/dev/null |
+timeout 15 docker ps --no-trunc --filter label=com.docker.compose.config-hash --format "$project_line" 2>/dev/null |
     sort -u | sed -n 's,^\([^/]*\)//\(/.*\)$,\1 \2,p' | while read -r name folder; do
         say project "$name $folder"
         while [ "$folder" != / ] && [ -n "$folder" ]; do

@@ -241,6 +241,7 @@ def test_an_image_that_is_built_here_may_read_what_it_likes() -> None:
     [
         ("http://web:8080/health", "start-first", False, ["name-check"]),
         ("/dev/tcp/web/8080", "stop-first", True, ["name-check"]),
+        ("http://web", "stop-first", {}, ["name-check"]),
         ("http://web", "stop-first", False, []),
         ("http://localhost/web", "start-first", False, []),
         ("http://web.example.org/", "start-first", True, []),

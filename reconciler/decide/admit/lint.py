@@ -110,7 +110,7 @@ def _asks_the_socket(test: object, environment: Json) -> bool:
 def _runs_twice(model: Json) -> bool:
     """Whether the service's file asks for a new container beside the old one, start-first or as a trial."""
     update = (model.get("deploy") or {}).get("update_config") or {}
-    return update.get("order") == "start-first" or bool((model.get(SETTINGS) or {}).get("trial"))
+    return update.get("order") == "start-first" or (model.get(SETTINGS) or {}).get("trial") not in (None, False)
 
 
 def _asks_by_name(test: object, name: str) -> bool:

@@ -7,7 +7,7 @@ containers are renamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from reconciler.decide.slots import Pairing
 from reconciler.formats.cidr import plain_address
@@ -32,14 +32,14 @@ class Holders:
     def __init__(self, pairings: Iterable[Pairing], observed: ObservedState) -> None:
         self._found: dict[Thing, list[tuple[Pairing, Container]]] = {}
         for pairing in pairings:
-            kept, asked = set(_written(pairing.service)), _asked_numbers(pairing.service)
+            kept, asked = set(_written(pairing.service)), _all_asked(pairing.service)
             for item in filter(lambda one: one.running, pairing.extras):
                 for thing in (*_held(item, observed, kept), *_given_up(item, pairing.service, asked)):
                     self._found.setdefault(thing, []).append((pairing, item))
 
     def of(self, service: Service) -> Iterator[tuple[Pairing, Container, str]]:
         """Containers of other services that must stop before this one starts, with the resource."""
-        asked = [port for group in asked_ports(service) for port in group]
+        asked = _all_asked(service)
         for thing, what in _needed(service):
             for pairing, item in self._found.get(thing, ()):
                 ports = thing[0] != PORT or any(overlaps(a, b) for a in asked for b in item.ports)
@@ -60,12 +60,12 @@ def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[
             yield VOLUME, mount.source, ""
 
 
-def _given_up(item: Container, service: Service, asked: Set[int]) -> Iterator[Thing]:
+def _given_up(item: Container, service: Service, asked: Sequence[Port]) -> Iterator[Thing]:
     """Ports of the host that the container holds and its service no longer uses. `asked`: those that the service
     still publishes."""
     if item.network_mode == "host" and not _in_host_network(service):
         yield HOST, _ANY, ""
-    if any(number not in asked for _, number, _ in item.ports):
+    if any(port not in asked and ("", *port[1:]) not in asked for port in item.ports):
         yield HOST, _PUBLISHED, ""
 
 
@@ -73,17 +73,18 @@ def _in_host_network(service: Service) -> bool:
     return service.config.get("network_mode") == "host"
 
 
-def _asked_numbers(service: Service) -> set[int]:
-    return {number for group in asked_ports(service) for _, number, _ in group}
+def _all_asked(service: Service) -> list[Port]:
+    return [port for group in asked_ports(service) for port in group]
 
 
 def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
     """The exclusive resources of a service, with texts for people."""
-    for _, number, protocol in (port for group in asked_ports(service) for port in group):
+    asked = _all_asked(service)
+    for _, number, protocol in asked:
         yield (PORT, str(number), protocol), f"port {number}/{protocol}"
     if _in_host_network(service):
         yield (HOST, _PUBLISHED, ""), "a port of the host"
-    if _in_host_network(service) or _asked_numbers(service):
+    if _in_host_network(service) or asked:
         yield (HOST, _ANY, ""), "a port of the host"
     for network, address in _asked(service):
         yield (ADDRESS, network, address), f"address {address}"
