@@ -48,8 +48,8 @@ _REALTIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
 """github.com/moby/sys/signal."""
 
 _LOG_SIZE = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)? ?[kmgtp]?i?b?", re.IGNORECASE)
-_NO_REGEX = ("unterminated", "unbalanced parenthesis", "nothing to repeat")
-"""Words in Python's messages about faults that Go refuses, too."""
+_NO_REGEX, _LONGEST_REGEX = ("unterminated", "unbalanced parenthesis"), 1000
+"""Words in Python's messages about faults that Go refuses, too; characters."""
 
 _CAPABILITIES = re.compile(
     r"AUDIT_CONTROL|AUDIT_READ|AUDIT_WRITE|BLOCK_SUSPEND|BPF|CHECKPOINT_RESTORE|CHOWN|DAC_OVERRIDE|"
@@ -221,12 +221,18 @@ def template(value: object) -> bool:
 
 
 def regex(value: object) -> bool:
-    """False for faults that Go's dialect and Python's have in common."""
+    """False for faults that Go's dialect and Python's have in common. A text that Python may need long for is not read:
+    each set with letters of other alphabets takes milliseconds, and more if it ignores case (`(?i)`)."""
+    text = str(value)
+    if len(text) > _LONGEST_REGEX or not text.isascii() or re.search(r"\(\?|\\[uUN]", text):
+        return True
     try:
         with warnings.catch_warnings(action="ignore"):  # about forms that Python, not Go, will read differently one day
-            re.compile(str(value))
+            re.compile(text)
     except re.error as error:
-        return not any(words in str(error) for words in _NO_REGEX)
+        told = str(error)
+        begins = error.pos == 0 and "nothing to repeat" in told  # later on, Go may repeat it: it repeats also ^ and $
+        return not begins and not any(words in told for words in _NO_REGEX)
     except (OverflowError, RecursionError):
         return True
     return True

@@ -167,6 +167,7 @@ TAKEN: list[dict[str, Any]] = [
     {"ports": [{"target": 80, "protocol": "UDP"}]},
     {"logging": {"options": {"compress": "T"}}},
     *({"logging": {"options": {"labels-regex": text}}} for text in (r"\p{Greek}", "[[a]", "a{9999999999}", "(" * 600)),
+    *({"logging": {"options": {"env-regex": text}}} for text in ("^*", r"x\b+", "(?i)" + "[ -\uffff]" * 150)),
     {"networks": {"fixed": {"ipv4_address": "10.99.0.7"}, "default": {"link_local_ips": ["169.254.8.8"]}}},
     {"networks": {"other": {"ipv4_address": "10.1.0.7"}}},
     *({"user": text} for text in ("", "0", "nobody", "1000:1000", "0:wheel", "2147483647", ":")),
