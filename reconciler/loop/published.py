@@ -14,8 +14,8 @@ from reconciler.model.ports import CONTAINER, Port, overlaps
 
 
 def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) -> None:
-    """Transient for the first port that another program, or a container of a suspended stack, holds. A service that
-    leaves the host's network may hold its ports itself, and its container stops first."""
+    """Transient for the first port that another program, or a container of a suspended stack, holds. A container that
+    leaves the host's network may be that program, and it stops before anybody gets its ports."""
     suspended = {stack.name for stack in desired.stacks if stack.suspended}
     running = [item for item in observed.containers if item.running]
     ours = {port for item in running if item.stack not in suspended for port in item.ports}
@@ -34,10 +34,12 @@ def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) ->
     wanted = {port for _, group in asked for port in group if not _is_held(port, ours)}
     taken = dict(ports.observer.ports_taken(wanted)) if wanted else {}
     taken |= {port: name for port in wanted for held, name in kept.items() if overlaps(port, held)}
-    leaving = {(item.stack, item.service) for item in running if item.network_mode == "host"}
-    of_containers = {port: holder for port, holder in taken.items() if holder.startswith(CONTAINER)}
+    staying = {key for key, service in desired.services().items() if service.config.get("network_mode") == "host"}
+    there = {(item.stack, item.service) for item in running if item.network_mode == "host"}
+    if any(key not in staying and key[0] not in suspended for key in there):
+        taken = {port: holder for port, holder in taken.items() if holder.startswith(CONTAINER)}
     for service, group in asked:
-        port = _missing(group, service.replicas, of_containers if service.key in leaving else taken)
+        port = _missing(group, service.replicas, taken)
         if port is not None:
             raise Transient(
                 Reason.DEPENDENCY_NOT_READY, _message(service, group, port, taken[port]), _hint(taken[port])

@@ -151,14 +151,17 @@ def test_a_port_that_a_process_holds_is_waited_for_and_nothing_stops(
     settled(life)
 
 
-def test_a_service_that_leaves_the_host_network_waits_for_no_port_of_its_own() -> None:
+@pytest.mark.parametrize("after", [{"a": publishing("a:1", 8001)}, {"new": publishing("a:1", 8001)}, {
+    "a": service("a:1"), "new": publishing("a:1", 8001)
+}])  # fmt: skip
+def test_nobody_waits_for_a_port_of_a_container_that_leaves_the_host_network(after: dict[str, Any]) -> None:
     grant = Grant(policy="host-namespace", stack="shop", service="*", reason="tested", values=("network_mode",))
     life = Life(grants=(grant,))
-    life.push(a=service("a:1", network_mode="host"))
+    life.push(a=service("a:1", network_mode="host"), other=service("a:1"))
     settled(life)
     life.machine.processes["", 8001, "tcp"] = "a"
     life.during["StopContainer"] = life.machine.processes.clear
-    life.push(a=publishing("a:1", 8001))
+    life.push(other=service("a:1"), **after)
     turn = life.turn()
     assert turn.outcome is Outcome.SUCCEEDED, turn.message
 
