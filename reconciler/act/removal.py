@@ -101,9 +101,21 @@ def remove_state(folder: Path, *, itself: bool = True) -> tuple[str, ...]:
         left = tuple(sorted(item.name for item in folder.iterdir()))
         if left:
             return left
-        if itself:
-            folder.rmdir()
     except OSError as error:
-        told = f"{error.filename or folder} cannot be removed: {error.strerror}"
-        raise Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again") from error
+        raise _unremovable(error, folder) from error
+    if itself:
+        remove_empty(folder)
     return ()
+
+
+def remove_empty(folder: Path) -> None:
+    """Transient if it is not empty (any more), or a file system is mounted there."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        raise _unremovable(error, folder) from error
+
+
+def _unremovable(error: OSError, folder: Path) -> Transient:
+    told = f"{error.filename or folder} cannot be removed: {error.strerror}"
+    return Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again")

@@ -250,7 +250,7 @@ def _machine(parts: Reading) -> Machine:
     """Root changes the state folder of another account with the rights of that account. Only the folder itself is
     removed as root, because the account may not."""
     from reconciler.act.engine import EngineApplier
-    from reconciler.act.removal import remove_containers, remove_state
+    from reconciler.act.removal import remove_containers, remove_empty, remove_state
 
     owner = state_owner(parts.settings.state)
     if owner is not None:
@@ -280,7 +280,7 @@ def _machine(parts: Reading) -> Machine:
         with acting_as(owner):
             left = remove_state(parts.state, itself=owner is None)
         if owner is not None and not left:
-            parts.state.rmdir()
+            remove_empty(parts.state)
         return left
 
     return Machine(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.act.removal import remove_state
+from reconciler.act.removal import remove_empty, remove_state
+from reconciler.errors import Transient
 
 OURS = (
     "journal.jsonl", "journal.jsonl.new", "lock", "status.json", "status.12-34", "samples.12", "turn.json",
@@ -38,6 +39,12 @@ def test_everything_of_the_agent_is_removed(state: Path) -> None:
     assert remove_state(state) == ()
     assert not state.exists()
     assert remove_state(state) == ()  # again
+
+
+def test_a_folder_that_somebody_fills_meanwhile_is_no_defect(state: Path) -> None:
+    with pytest.raises(Transient, match="cannot be removed"):
+        remove_empty(state)
+    assert state.exists()
 
 
 def test_data_and_files_of_others_stay(state: Path) -> None:
