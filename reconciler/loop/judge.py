@@ -233,6 +233,7 @@ def check_plan(ports: Ports, ledger: Ledger, head: Commit, plan: Plan, observed:
 def check_missing(desired: DesiredState, observed: ObservedState) -> None:
     """An external network or volume that does not exist is waited for: a person makes it."""
     networks = {network.name for stack in desired.stacks for network in stack.networks} | observed.networks.keys()
+    networks |= {name for item in observed.networks.values() for name in (item.id, item.id[:12])}  # of network_mode
     volumes = {volume.name for stack in desired.stacks for volume in stack.volumes} | observed.volumes.keys()
     for stack in desired.stacks:
         for service in stack.services if not stack.suspended else ():

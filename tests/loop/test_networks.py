@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.model.documents import Grant
-from reconciler.model.observed import ObservedVolume
+from reconciler.model.observed import ObservedNetwork, ObservedVolume
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
 from tests.fakes.life import Life, document, service
@@ -88,6 +88,16 @@ def test_an_external_network_that_is_not_there_is_named() -> None:
     assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
     assert turn.message == "blog/web uses the external network edge, which does not exist"
     assert turn.hint == "docker network create edge"
+
+
+def test_network_mode_may_name_the_id_of_a_network() -> None:
+    found = "0123456789abcdef" * 4
+    life = Life(grants=(Grant("external-network", "shop", "*", "tested", (found, found[:12])),))
+    life.machine.networks["edge"] = ObservedNetwork(found, "edge")
+    for name in (found, found[:12]):
+        life.push(web=service("web:1", network_mode=name))
+        turn = life.turn()
+        assert turn.outcome is Outcome.SUCCEEDED, turn.message
 
 
 def test_an_external_volume_that_is_not_there_is_named_and_nothing_is_stopped() -> None:

@@ -55,7 +55,7 @@ def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Ma
     """Removes unmanaged containers, whatever project their labels name."""
     unmanaged = [item for item in observed.containers if _is_unmanaged(item, target, adopted)]
     ids = {item.id for item in unmanaged}
-    foreign = tuple(Foreign(c.id, c.name, c.memory, c.ports) for c in unmanaged if c.running)
+    foreign = tuple(Foreign(c.id, c.name, c.memory, c.ports, c.started_at) for c in unmanaged if c.running)
     return replace(
         observed,
         containers=tuple(item for item in observed.containers if item.id not in ids),
