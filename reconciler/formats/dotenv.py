@@ -28,6 +28,8 @@ _QUOTED = {
 _LARGEST = 1 << 20
 _LONGEST_VALUE = 1 << 16
 _LONGEST_TOGETHER = 4 << 20
+_MOST_ALIEN = 200
+"""Number of values that are no text, after which the rest of a file is not read: it is refused anyway."""
 
 UNCLOSED = "the quoted value is not closed"
 
@@ -124,6 +126,8 @@ class _Reader:
             message = f"the value of {key} is not UTF-8 text, or has a NUL in it"
             self._refuse(line, "invalid-dotenv", message, "Save the file as UTF-8.")
             self.alien.append(self.violations[-1])
+            if len(self.alien) >= _MOST_ALIEN:
+                return False
         elif steers(key):
             self._note_steering(key, value, line)
         elif value is not None:

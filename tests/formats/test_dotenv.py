@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.formats.dotenv import Steering, dotenv, steering
+from reconciler.formats.dotenv import Steering, dotenv, env_file, steering
 from reconciler.model.outcome import Level, Reason
 
 FILE = r"""# a comment
@@ -138,6 +138,11 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     _, violations = dotenv(b"A=1\nB=\xff\n", ".env")
 
     assert [(item.rule, item.line) for item in violations] == [("invalid-dotenv", 2)]
+
+
+def test_a_file_full_of_such_values_is_not_read_to_its_end() -> None:
+    data = b"A=\xff\n" * 100_000
+    assert len(dotenv(data, ".env")[1]) == len(env_file(data, ".env", {}).unusable) == 200
 
 
 HOSTILE = {
