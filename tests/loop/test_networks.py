@@ -159,7 +159,9 @@ def test_an_unmanaged_container_whose_network_a_service_uses_must_run() -> None:
     assert (life.settle().outcome, life.ids()) == (Outcome.UNCHANGED, made)
     life.machine.advance(60)
     life.machine.add_foreign("vpn", 1 << 20)
-    assert life.turn().outcome is Outcome.SUCCEEDED
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED
+    assert "the container whose namespace it uses was made anew" in turn.message
     assert life.ids() != made, "the engine keeps the id of the old one"
     assert life.settle().outcome is Outcome.UNCHANGED
 

@@ -41,7 +41,8 @@ class Corrections:
     def cause(self, container: Container) -> str:
         """Why it is replaced; '' if it is not."""
         if container.id in self.lost:
-            return "the engine cannot start it"
+            gone = "the container whose namespace it uses was made anew"
+            return gone if container.running else "the engine cannot start it"
         return "; ".join(item.text for item in self.drift.get(container.id, ()))
 
 
