@@ -54,6 +54,7 @@ _AS_ROOT = """\
 for f in /etc/systemd/system/reconciler.service /Library/LaunchDaemons/dev.reconciler.plist; do
     [ -e "$f" ] || continue
     [ "$(id -u)" != 0 ] || exec "$@"
+    command -v sudo >/dev/null || continue
     if [ -t 0 ] || sudo -n true 2>/dev/null; then exec sudo -H -- "$@"; fi
 done
 """
