@@ -8,7 +8,9 @@ import json
 import secrets
 import stat
 import tarfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.model.times import instant
 
-_TARGET = "/reconciler-doctor"
+ABANDONED = 600.0
+"""Age in seconds from which a container can belong to no living process."""
+
+_TARGET, _NAME = "/reconciler-doctor", "reconciler-doctor-"
 _Image = tuple[str, Sequence[str]]
 """Id and names of the labels."""
 
@@ -63,6 +68,7 @@ def _look(
     if not paths:
         return {}
     with engine_calls("look into a container"):
+        _remove_abandoned(client)
         mounts = [_mount(n, path) for n, path in enumerate(paths)]
         made = _make(client, image, mounts)
         try:
@@ -72,6 +78,14 @@ def _look(
             }
         finally:
             client.remove_container(made, force=True)
+
+
+def _remove_abandoned(client: docker.APIClient) -> None:
+    """Remove containers of processes that were killed before they could."""
+    for item in client.containers(all=True, filters={"name": f"^/?{_NAME}[0-9a-f]{{8}}$", "status": "created"}):
+        if item["Created"] < time.time() - ABANDONED:
+            with suppress(NotFound):
+                client.remove_container(item["Id"], force=True)
 
 
 def _images(client: docker.APIClient) -> Iterator[_Image]:
@@ -95,7 +109,7 @@ def _mount(number: int, path: Path) -> docker.types.Mount:
 
 def _make(client: docker.APIClient, image: _Image, mounts: Sequence[docker.types.Mount]) -> str:
     host_config = client.create_host_config(mounts=list(mounts), network_mode="none")
-    name = f"reconciler-doctor-{secrets.token_hex(4)}"
+    name = f"{_NAME}{secrets.token_hex(4)}"
     # The container inherits the image's labels, and an image of `docker commit` has those of a stack's container.
     labels = dict.fromkeys(image[1], "")
     try:

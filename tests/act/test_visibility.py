@@ -9,7 +9,9 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.errors import NotFound
 
+from reconciler.act import visibility
 from reconciler.act.visibility import seen
 from tests.conftest import project_labels
 
@@ -45,3 +47,17 @@ def test_the_container_belongs_to_no_stack_and_to_no_agent(engine: docker.APICli
     assert made
     for event in made:
         assert {event["Actor"]["Attributes"][label] for label in labels} == {""}
+
+
+def test_what_a_killed_process_left_is_removed(
+    engine: docker.APIClient, images: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{uuid.uuid4().hex}-"
+    monkeypatch.setattr(visibility, "_NAME", name)  # so that those of other tests stay
+    left = engine.create_container(images["actor"], ["true"], name=f"{name}0123abcd")["Id"]
+    assert seen(engine, [], [tmp_path]) == {str(tmp_path): True}
+    engine.inspect_container(left)  # it is young: another process may need it
+    monkeypatch.setattr(visibility, "ABANDONED", -1.0)
+    assert seen(engine, [], [tmp_path]) == {str(tmp_path): True}
+    with pytest.raises(NotFound):
+        engine.inspect_container(left)
