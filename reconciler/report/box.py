@@ -81,6 +81,10 @@ class Box:
     def channel(self, name: str) -> Channel:
         return self.channels.setdefault(name, Channel())
 
+    def reached(self) -> bool:
+        """Whether the forge has accepted a message."""
+        return any(item.digest or item.remote for item in self.entries.values())
+
     def forget(self) -> None:
         """Remove the oldest delivered entries, for good."""
         if len(self.entries) <= MOST:
@@ -98,8 +102,12 @@ class BoxFile:
         self._path, self._effects, self._place = path, effects, place
 
     def load(self, now: float) -> Box:
-        """The stored one, or a new one."""
-        found = self.stored() or Box(now, now)
+        """The stored one, or a new one. If the earlier place never got a message, the new one gets all of them: the
+        config may just have been corrected."""
+        found = self.stored()
+        if found is None:
+            earlier = read(self._path)
+            found = Box(now, now if earlier is None or earlier.reached() else earlier.floor)
         found.place = self._place
         return found
 
