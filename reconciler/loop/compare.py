@@ -21,14 +21,14 @@ SLOW = 600.0
 def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
     """Whether the containers of the sparse look are still as they were made. Takes one engine call for each container,
     or none. A look shows no unmanaged containers, whose namespaces a service may use."""
-    if uses_unmanaged(desired):
-        return False
     now = context.ports.clock.monotonic()
     told = context.ports.changed()
     sight = (desired.content, looked.containers)
     if not told and context.compared is not None and context.compared[1] == sight and now - context.compared[0] < SLOW:
         return True
     context.compared = None
+    if uses_unmanaged(desired):
+        return False
     detailed = context.machine.details(looked)
     if find(context.ports, context.ledger, desired, detailed).needed:
         return False
