@@ -46,6 +46,7 @@ def seen(client: docker.APIClient, own: Sequence[Path], granted: Sequence[Path] 
     image = next(_images(client), None)
     if image is None:
         return found | {str(path): None for path in there}
+    _remove_abandoned(client)
     try:
         return found | _look(client, image, there, own)
     except _NoSource:
@@ -68,7 +69,6 @@ def _look(
     if not paths:
         return {}
     with engine_calls("look into a container"):
-        _remove_abandoned(client)
         mounts = [_mount(n, path) for n, path in enumerate(paths)]
         made = _make(client, image, mounts)
         try:
@@ -82,10 +82,11 @@ def _look(
 
 def _remove_abandoned(client: docker.APIClient) -> None:
     """Remove containers of processes that were killed before they could."""
-    for item in client.containers(all=True, filters={"name": f"^/?{_NAME}[0-9a-f]{{8}}$", "status": "created"}):
-        if item["Created"] < time.time() - ABANDONED:
-            with suppress(NotFound):
-                client.remove_container(item["Id"], force=True)
+    with engine_calls("remove an abandoned container"):
+        for item in client.containers(all=True, filters={"name": f"^/?{_NAME}[0-9a-f]{{8}}$", "status": "created"}):
+            if item["Created"] < time.time() - ABANDONED:
+                with suppress(NotFound):
+                    client.remove_container(item["Id"], force=True)
 
 
 def _images(client: docker.APIClient) -> Iterator[_Image]:

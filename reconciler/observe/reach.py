@@ -77,7 +77,7 @@ def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[P
     found = []
     for item in listed:
         labels = item.get("Labels") or {}
-        managed = LABEL_HOST in labels or project_of(labels) in adopted
+        managed = _is_managed(labels, adopted)
         name = (item.get("Names") or [item["Id"][:12]])[0].lstrip("/")
         for port in item.get("Ports") or ():
             if port.get("PublicPort"):
@@ -99,9 +99,13 @@ def log_facts(client: docker.APIClient, adopted: Collection[str], daemon_json: P
                 log = client.inspect_container(item["Id"])["HostConfig"].get("LogConfig") or {}
                 if _grows(str(log.get("Type") or driver), log.get("Config") or {}):
                     labels = item.get("Labels") or {}
-                    managed = LABEL_HOST in labels or project_of(labels) in adopted
+                    managed = _is_managed(labels, adopted)
                     growing[managed].append((item.get("Names") or [item["Id"][:12]])[0].lstrip("/"))
     return LogFacts(driver, _default_bounded(driver, daemon_json), tuple(sorted(growing[True])), len(growing[False]))
+
+
+def _is_managed(labels: Mapping[str, str], adopted: Collection[str]) -> bool:
+    return LABEL_HOST in labels or project_of(labels) in adopted
 
 
 def _grows(driver: str, options: Mapping[str, Any]) -> bool:

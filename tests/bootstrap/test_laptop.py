@@ -136,15 +136,20 @@ def test_the_host_key_of_a_forge_is_taken_from_the_laptops_known_hosts(home: dic
     assert "ssh -T git@elsewhere" in caught.value.hint
 
 
+def with_config(home: dict[str, str], folder: Path, config: str) -> dict[str, str]:
+    """The environment of a user whose config of ssh is this text."""
+    program = folder / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder}/config "$@"\n')
+    program.chmod(0o755)
+    (folder / "config").write_text(config)
+    return {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
+
+
 def test_another_address_is_known_by_the_key_of_the_host_in_the_ssh_config(
     home: dict[str, str], tmp_path: Path
 ) -> None:
-    program = tmp_path / "bin/ssh"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/config "$@"\n')
-    program.chmod(0o755)
-    (tmp_path / "config").write_text("Host mini\nHostName mini.lan\nPort 2222\nHost nas\nHostKeyAlias box\n")
-    environ = {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
+    environ = with_config(home, tmp_path, "Host mini\nHostName mini.lan\nPort 2222\nHost nas\nHostKeyAlias box\n")
     for ssh, known in (
         ("me@mini", "[mini.lan]:2222"),
         ("ssh://me@target:22", "target"),
@@ -156,12 +161,7 @@ def test_another_address_is_known_by_the_key_of_the_host_in_the_ssh_config(
 
 
 def test_an_ssh_config_that_hangs_does_not_hold_us_up(home: dict[str, str], tmp_path: Path) -> None:
-    program = tmp_path / "bin/ssh"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/config "$@"\n')
-    program.chmod(0o755)
-    (tmp_path / "config").write_text('Match exec "sleep 300"\n')
-    environ = {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
+    environ = with_config(home, tmp_path, 'Match exec "sleep 300"\n')
     with pytest.raises(Transient, match="ssh did not end within 1 s"):
         Ssh(RemoteHost("mini", "mini", address="100.64.0.7"), environ, patience=1.0).command()
 

@@ -90,8 +90,7 @@ def _alone(service: Service, update: Update) -> Iterator[str]:
             yield f"only one container can have the address {fixed}"
     if config.get("mac_address"):
         yield f"only one container can have the address {config['mac_address']}"
-    borrowed = borrows(service)
-    if borrowed:
+    if borrowed := borrows(service):
         yield borrowed
     for mount in config.get("volumes") or () if not update.shared_volumes else ():
         if mount["type"] in WRITABLE_KINDS and not mount.get("read_only"):

@@ -121,8 +121,8 @@ class Trials:
     def _obstacle(self, service: Service, moved: Collection[ServiceKey]) -> str:
         if service.completes:
             return "it is a one-shot"
-        if borrows(service):
-            return borrows(service)
+        if borrowed := borrows(service):
+            return borrowed
         if service.key in moved:
             return "its network is replaced"
         if (service.stack, f"{service.name}{SUFFIX}") in self._diff.services:
