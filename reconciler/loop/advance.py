@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from reconciler.decide.history.outline import outline
-from reconciler.decide.hold.late_probes import checked_by_image, late
+from reconciler.decide.hold import image_probes
 from reconciler.decide.lower.pull_policy import is_fetched_anew
 from reconciler.decide.lower.wanted_images import unresolved
 from reconciler.decide.plan.trials import untried
@@ -76,9 +76,9 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     refuse_to_hide(foreseen.verdict)
     check_mounts(context.ports, context.ledger, head, desired, foreseen)
     observed = foreseen.observed
-    slow = _late_probes(context, desired, observed)
-    if slow:
-        return reject(context.ports, context.ledger, head, (*prepared.violations, *slow))
+    wrong = _image_probes(context, desired, observed)
+    if wrong:
+        return reject(context.ports, context.ledger, head, (*prepared.violations, *wrong))
     check_data(context.ports, context.ledger, head, desired, base, foreseen)
     check_variables(context.ledger, head, prepared, base)
     check_pinned_data(context.ports, context.ledger, head, desired, base, foreseen)
@@ -143,10 +143,13 @@ def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, 
     )
 
 
-def _late_probes(context: TurnContext, desired: DesiredState, observed: ObservedState) -> tuple[Violation, ...]:
-    """Health checks of images that the machine has, with which the commit would always be rolled back."""
-    asked = checked_by_image(desired, observed)
-    return tuple(late(asked, context.ports.observer.defaults(service.image for service, _ in asked))) if asked else ()
+def _image_probes(context: TurnContext, desired: DesiredState, observed: ObservedState) -> tuple[Violation, ...]:
+    """Health checks of images that the machine has, which no commit may have."""
+    asked = image_probes.checked_by_image(desired, observed)
+    if not asked:
+        return ()
+    images = context.ports.observer.defaults(service.image for service, _ in asked)
+    return tuple(image_probes.findings(asked, images))
 
 
 def _is_good(ledger: Ledger, head: Commit) -> bool:
@@ -179,7 +182,7 @@ def _roll(
     base: DesiredState | None,
 ) -> Turn:
     observed = context.machine.inspect(desired, base, images=images.values(), new=True)
-    for found in _late_probes(context, desired, observed):
+    for found in _image_probes(context, desired, observed):
         return _refuse(context, attempt, Failure(found.reason, found.message), desired.content)
     base = context.states.good()
     context.states.save(desired, prepared)

@@ -26,6 +26,7 @@ LARGEST_LOG = GIB
 
 MOST_LOG_FILES = 1000
 
+PROBE_INTERVAL = "probe-interval"
 SHORTEST_PROBE = 0.1
 """Seconds. A probe takes 30 to 50 ms of a processor, and the engine accepts intervals down to a millisecond."""
 
@@ -149,8 +150,11 @@ def _probes(service: ServiceSubject) -> Iterator[Finding]:
     for key in ("interval", "start_interval"):
         value = str(check.get(key) or "")
         if 0 < _seconds(value) < SHORTEST_PROBE:
-            what = f"a probe each {value}, and the minimum is {SHORTEST_PROBE * 1000:g} ms"
-            yield service.finding("probe-interval", ("healthcheck", key), what)
+            yield service.finding(PROBE_INTERVAL, ("healthcheck", key), too_often(value))
+
+
+def too_often(interval: str) -> str:
+    return f"a probe each {interval}, and the minimum is {SHORTEST_PROBE * 1000:g} ms"
 
 
 def _whole(value: object) -> int | None:

@@ -35,6 +35,14 @@ def first_probe(check: Json, image: Json) -> tuple[str, float]:
     return key, _seconds(check, image, key, START_INTERVAL if key == "start_interval" else INTERVAL)
 
 
+def intervals(check: Json, image: Json) -> tuple[float, float]:
+    """Seconds between two probes, and between those of the start; as in `first_probe`."""
+    return (
+        _seconds(check, image, "interval", INTERVAL),
+        _seconds(check, image, "start_interval", START_INTERVAL),
+    )
+
+
 def too_late(first: float, gate: Gate) -> str:
     return f"the first probe comes {first:g}s after the start, and healthy_deadline is {gate.healthy_deadline:g}s"
 

@@ -1,4 +1,4 @@
-"""A health check of the image whose first probe would come too late: known before anything stops."""
+"""A health check of the image whose probes come too late or too often: known before anything stops."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.loop.lives import proven
 
 SECOND = 1_000_000_000
 SLOW = {"Test": ["CMD", "true"], "Interval": 60 * SECOND}
+QUICK = {"Test": ["CMD", "true"], "Interval": SECOND, "StartInterval": SECOND // 1000}
 
 
 def pushed(check: dict[str, Any] | None, image: dict[str, Any], *, local: bool = True, **more: Any) -> Life:
@@ -28,14 +29,29 @@ def pushed(check: dict[str, Any] | None, image: dict[str, Any], *, local: bool =
     return life
 
 
+LATE = "shop/a: the first probe comes 60s after the start, and healthy_deadline is 20s"
+OFTEN = "shop/a: a probe each 1ms, and the minimum is 100 ms"
+
+
 @pytest.mark.parametrize("local", [True, False])
-@pytest.mark.parametrize("check", [None, {"interval": "60s"}, {"retries": 3}])
-def test_it_is_rejected_before_anything_stops(check: dict[str, Any] | None, local: bool) -> None:
-    life = pushed(check, SLOW, local=local)
+@pytest.mark.parametrize(
+    ("check", "image", "more", "words"),
+    [
+        (None, SLOW, {}, LATE),
+        ({"interval": "60s"}, SLOW, {}, LATE),
+        ({"retries": 3}, SLOW, {}, LATE),
+        ({"interval": "2s"}, QUICK, {}, OFTEN),
+        (None, {**QUICK, "Interval": SECOND // 1000, "StartInterval": 0}, {"restart": "no"}, OFTEN),
+    ],
+)
+def test_it_is_rejected_before_anything_stops(
+    check: dict[str, Any] | None, image: dict[str, Any], more: dict[str, Any], words: str, local: bool
+) -> None:
+    life = pushed(check, image, local=local, **more)
     before = life.machine.snapshot()
     turn = life.turn()
     assert turn.outcome is Outcome.REJECTED, turn
-    assert "shop/a: the first probe comes 60s after the start, and healthy_deadline is 20s" in turn.message
+    assert words in turn.message
     assert life.machine.snapshot() == before
     assert life.turn().outcome is Outcome.UNCHANGED
 
@@ -48,6 +64,8 @@ def test_it_is_rejected_before_anything_stops(check: dict[str, Any] | None, loca
         ({"test": ["NONE"]}, SLOW),
         (None, {"Test": ["NONE"], "Interval": 60 * SECOND}),
         (None, {**SLOW, "StartPeriod": 30 * SECOND, "StartInterval": SECOND}),
+        ({"start_interval": "1s"}, QUICK),
+        ({"disable": True}, QUICK),
         ({"start_period": "30s", "start_interval": "1s"}, SLOW),
         (None, {}),
     ],
