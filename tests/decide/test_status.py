@@ -168,6 +168,16 @@ def test_the_candidate_speaks_for_the_service_while_the_old_container_is_there()
     assert (row.sync, row.health, row.running) == (Sync.OUT_OF_SYNC, Health.DEGRADED, 2)
 
 
+def test_a_candidate_that_is_not_started_does_not_hide_the_running_container() -> None:
+    web = service()
+    old = container(web, id="old", spec="old")
+    new = container(web, id="new", name="shop-web-2", state="created", health="none")
+    [row] = judge(facts([web], [old, new])).stacks[0].services
+    assert (row.sync, row.health, row.running) == (Sync.OUT_OF_SYNC, Health.HEALTHY, 1)
+    [row] = judge(facts([web], [replace(old, name="shop-web-1.standby", state="exited"), new])).stacks[0].services
+    assert (row.sync, row.health) == (Sync.OUT_OF_SYNC, Health.MISSING)
+
+
 def test_our_container_that_nothing_asks_for_is_shown_and_out_of_sync() -> None:
     old = container(service("old"), health="unhealthy")
     status = judge(facts([service()], [container(service()), old]))

@@ -44,7 +44,10 @@ def judge_wanted(
     if containers is None:
         return _unknown(service)
     present = counted(containers)
-    current = tuple(item for item in present if item.spec == service.spec) or present
+    started = present
+    if any(item.running for item in present):  # a candidate that is not started hides nothing that runs
+        started = tuple(item for item in present if item.state != "created")
+    current = tuple(item for item in started if item.spec == service.spec) or started
     health, reason = _service_health(service, current, done)
     return ServiceStatus(
         stack=service.stack,
