@@ -17,6 +17,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
 from reconciler.log import logger
 from reconciler.model.files import Files
+from reconciler.model.outcome import Reason
 from reconciler.model.requests import RequestVerb
 from reconciler.observe.remote import credentials
 from reconciler.record.lock import StateLock
@@ -286,6 +287,9 @@ class Application:
 
         now = self._parts.clock.now()
         since, until = (moment and moment(now) for moment in (typed.since, typed.until))
+        if since is not None and until is not None and until < since:
+            hint = "a duration counts back from now: --since 1h --until 5s"
+            raise Usage(Reason.USAGE_INVALID, "--until is before --since: no line can lie between them", hint)
         tail = FOLLOWED if typed.follow and typed.tail is None and since is None else typed.tail
         folder, names = (typed.NAME[1], typed.NAME[2:]) if typed.NAME[:1] == ["export"] else (None, typed.NAME)
         wanted = Wanted(tuple(names), since, until, tail, typed.grep, typed.previous, typed.level)

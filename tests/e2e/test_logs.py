@@ -72,6 +72,7 @@ def test_failed_commit_leaves_its_log(host: Host) -> None:
     assert host.once().code == 1
     assert [row["line"] for row in shown(host, "--previous", f"{host.stack}/web")] == ["why it fails"]
 
+    assert host.run("logs", "--since", "5s", "--until", "1h").code == 2
     answer = host.run("logs", f"{host.stack}/wbe")
     assert (answer.code, answer["kind"]) == (1, "Error")
     assert f"{host.stack}/web" in answer["hint"]
