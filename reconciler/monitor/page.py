@@ -17,7 +17,7 @@ from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Json, Snapshot
 from reconciler.record.text.layout import exactly, percent, share, short, since, size, span
-from reconciler.record.text.words import LOOKS, place
+from reconciler.record.text.words import LOOKS, place, planned
 from reconciler.values import dataclass
 
 ASSETS = Path(__file__).parent / "assets"
@@ -51,7 +51,7 @@ class Page:
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         environment.filters |= {"size": size, "short": short, "span": span, "exactly": exactly, "percent": percent}
-        environment.globals |= {"look": _look, "share": share, "place": place}
+        environment.globals |= {"look": _look, "share": share, "place": place, "planned": planned}
         self._overview = environment.get_template("overview.html")
         self._logs = environment.get_template("logs.html")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.model.history import Attempt, Held, ServiceRecord
+from reconciler.model.history import Attempt, Held, Planned, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, violation, word
@@ -94,6 +94,23 @@ def _service_record(value: ServiceRecord) -> Document:
     }
 
 
+def _plan(value: Planned | None) -> Document | None:
+    if value is None:
+        return None
+    return {
+        "restarts": list(value.restarts),
+        "creates": list(value.creates),
+        "removes": list(value.removes),
+        "downtime": [
+            {"stack": stack, "service": service, "atMostSeconds": _seconds(seconds)}
+            for name, seconds in value.downtime
+            for stack, _, service in [name.partition("/")]
+        ],
+        "peakBytes": value.peak,
+        "boundBytes": value.bound,
+    }
+
+
 def _failure(value: Failure | None) -> Document | None:
     if value is None:
         return None
@@ -138,6 +155,7 @@ def _attempt(value: Attempt) -> Document:
         "final": value.final,
         "before": value.before,
         "revertedTo": value.reverted_to,
+        "plan": _plan(value.planned),
         "services": [_service_record(item) for item in value.services],
         "failure": _failure(value.failure),
         "lines": list(value.lines),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.alerts import Alert, Finding
-from reconciler.model.history import ServiceRecord
+from reconciler.model.history import Planned, ServiceRecord
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.monitor.snapshot import Json, Snapshot
 from tests.dashboard.conftest import Person, Stage, healthy, log_row
@@ -46,6 +46,7 @@ def rolled_back() -> Snapshot:
     bad = replace(
         failed(1, ["loading config", "no such file: /etc/shop.toml"], "shop/web exited with 7"),
         revision="c" * 40, reverted_to=HEAD, services=(ServiceRecord("shop", "web", "Switched", 4.2),),
+        planned=Planned(("shop/web",), ("shop/db",), downtime=(("shop/web", 310.0),), peak=GIB, bound=2 * GIB),
     )  # fmt: skip
     return snapshot(
         [bad, attempt(2), attempt(3, outcome=Outcome.REJECTED, reason=Reason.BUDGET_EXCEEDED, message="too big")]

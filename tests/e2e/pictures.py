@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.model.endpoints import Answer, Check, Watched
-from reconciler.model.history import Attempt, ServiceRecord
+from reconciler.model.history import Attempt, Planned, ServiceRecord
 from reconciler.model.measures import Disk, Machine, Usage
 from reconciler.model.outcome import Failure, Intent, Outcome, Reason
 from reconciler.monitor import server
@@ -39,7 +39,8 @@ def attempt(n: int, outcome: Outcome = Outcome.SUCCEEDED) -> Attempt:
         str(n), revision, Intent.ADVANCE, NOW - 5400 * n - 40, f"c{n}", outcome,
         Reason.CRASHED if bad else None, "shop/web exited 4 times with code 7" if bad else "applied",
         NOW - 5400 * n - 22, services=tuple(done), failure=failure if bad else None,
-        reverted_to=HEAD if bad else None, lines=("1  stop shop/web", "2  start shop/web", "3  wait until healthy"),
+        reverted_to=HEAD if bad else None,
+        planned=Planned(("shop/web",), downtime=(("shop/web", 310.0),), peak=GIB, bound=8 * GIB),
     )  # fmt: skip
 
 

@@ -92,7 +92,8 @@ def test_monitor_shows_what_the_agent_does_and_wakes_it(host: Host) -> None:
         with host.started("run"):
             eventually(lambda: monitor.json("/api/status")["lastGoodRevision"] == first, 30)
             assert monitor.get("/healthz") == (200, "ok\n")
-            assert monitor.json("/api/history?limit=1")["attempts"][0]["revision"] == first
+            [done] = monitor.json("/api/history?limit=1")["attempts"]
+            assert (done["revision"], done["plan"]["creates"]) == (first, [f"{host.stack}/web"])
             door = free_port()
             second = host.push({"web": talk, "late": server("hello", ports=[f"127.0.0.1:{door}:8080"])})
             body = json.dumps({"after": second}).encode()

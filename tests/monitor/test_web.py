@@ -16,12 +16,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.errors import NotFound
-from reconciler.model.history import Attempt, RestartBackoff
+from reconciler.model.history import Attempt, Planned, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.monitor.snapshot import Snapshot
 from reconciler.monitor.web import LISTENERS
 from reconciler.record import summary
-from tests.monitor.conftest import HEAD, NOW, Site, attempt, container, failed, snapshot
+from tests.monitor.conftest import GIB, HEAD, NOW, Site, attempt, container, failed, snapshot
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}{% raw %}'&lt;"
 
@@ -187,6 +187,14 @@ def test_page_shows_20_commits_and_a_link_to_more(site: Site) -> None:
     page = site.client.get("/").text
     assert page.count("<details") == 20
     assert "/?commits=100" in page
+
+
+def test_plan_of_a_commit_is_shown(site: Site) -> None:
+    planned = Planned(("shop/web",), removes=("shop/old",), downtime=(("shop/web", 310.0),), peak=GIB, bound=2 * GIB)
+    site.show(snapshot([attempt(planned=planned), attempt(2)]))
+    page = site.client.get("/").text
+    assert "replace shop/web, down for at most 5m10s\nremove shop/old\nmemory at most 1.0 of 2.0 GiB" in page
+    assert page.count("Plan:") == 1
 
 
 def test_rollout_and_error_of_the_source_are_shown(site: Site) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.record.text.layout import Style, exactly, paragraph, short, since, table
-from reconciler.record.text.words import failure, grouped, place, services, word
+from reconciler.record.text.words import failure, grouped, place, planned, services, word
 
 Json = Mapping[str, Any]
 
@@ -64,6 +64,9 @@ def _details(item: Json, style: Style) -> list[str]:
         lines.append(f"back to  {item['revertedTo']}")
     lines += [part for line in item["lines"] for part in paragraph(line, style, "  ")]
     lines += grouped(item["warnings"], style)
+    if item["plan"] is not None:
+        lines += ["plan:", *(part for line in planned(item["plan"]) for part in paragraph(line, style, "  ", "    "))]
+        lines += ["done:"] if any(row["action"] != "Unchanged" for row in item["services"]) else []
     lines += services(item["services"], style)
     if item["failure"] is not None:
         lines += [*paragraph(item["failure"]["message"], style), *failure(item["failure"], style)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.record.text.layout import ELLIPSIS, Style, exactly, paragraph
+from reconciler.record.text.layout import ELLIPSIS, Style, exactly, paragraph, share
 
 Json = Mapping[str, Any]
 
@@ -70,6 +70,17 @@ def grouped(warnings: Sequence[Json], style: Style) -> list[str]:
     for item in sorted(warnings, key=lambda item: item["rule"] not in COSTS_DATA):
         rules.setdefault(item["rule"], []).append(item)
     return [_first(found, style) for found in rules.values()]
+
+
+def planned(plan: Json) -> list[str]:
+    """What an attempt was going to do: a line for each changed service, and the memory."""
+    down = {place(item["stack"], item["service"]): item["atMostSeconds"] for item in plan["downtime"]}
+    lines = [
+        f"{verb} {name}" + (f", down for at most {exactly(down[name])}" if down.get(name) else "")
+        for verb, names in (("replace", "restarts"), ("create", "creates"), ("remove", "removes"))
+        for name in plan[names]
+    ]
+    return [*(lines or ["nothing to replace"]), f"memory at most {share(plan['peakBytes'], plan['boundBytes'], 'of')}"]
 
 
 def services(records: Sequence[Json], style: Style) -> list[str]:
