@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,22 @@ def test_tidying_killed_at_any_moment_loses_nothing(theirs: Repository) -> None:
         os.kill(victim, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL
         assert read_all(source(theirs), theirs.head()) == {k: v.encode() for k, v in contents(26).items()}, number
+        while writing(mirror):
+            time.sleep(0.05)
         assert ours._mirror.sound(ours.git)
         # Not deleted: a child of the killed one may be writing to it for another moment.
         mirror.rename(mirror.with_name(f"killed-{number}"))
         copy.rename(mirror)
     assert killed >= 4, "the kills came too late to prove anything"
+
+
+def writing(mirror: Path) -> bool:
+    """Whether a git process that outlived its killed parent still works on the mirror."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"--git-dir={mirror}".encode() in process.read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def read_all(ours: GitSource, sha: str) -> dict[str, bytes]:
