@@ -65,7 +65,7 @@ class Git:
 
     `environ` is the agent's environment; only variables for keys, proxies and certificates are passed on. `quarantine`:
     variables that name the objects of a push that is not accepted yet. `running`: number of git processes that run now.
-    Code that runs during a wait for git may start git, but must not fetch.
+    Code that runs during a wait for git may start git, but must not fetch. `begun`: number of git processes so far.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Git:
         config: Sequence[str] = (),
         quarantine: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.running = folder, 0
+        self.folder, self.running, self.begun = folder, 0, 0
         self._arguments = [f"--git-dir={folder}", "--literal-pathspecs"]
         for setting in (*_CONFIG, *config):
             self._arguments += ["-c", setting]
@@ -106,6 +106,7 @@ class Git:
         that it may write. Transient (FetchFailed) if a file with credentials cannot be used.
         """
         self.running += 1
+        self.begun += 1
         try:
             with self._login(arguments[0]) as (settings, passed):
                 return process.run(

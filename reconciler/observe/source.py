@@ -69,6 +69,8 @@ class GitSource:
         self._commits: dict[str, Commit] = {}
         self._raw: tuple[str, bytes] = ("", b"")
         self._may_correct = False
+        self._prepared: int | None = None
+        """`git.begun` when the mirror was last prepared. If it is the same now, no git process has left anything."""
 
     def fetch(self) -> Commit:
         """The branch's head. Transient (FetchFailed, DiskFailed) if the remote or the branch cannot be read."""
@@ -76,7 +78,11 @@ class GitSource:
             # Called during a wait for another git process here: its locks must not be removed.
             raise Transient(Reason.FETCH_FAILED, f"cannot {self._what}: git is running there", "it is asked again soon")
         self._may_correct = True
+        quiet = self._unchanged() if self.git.begun == self._prepared else None
+        if quiet is not None:
+            return quiet
         self._mirror.prepare()
+        self._prepared = self.git.begun
         return self._unchanged() or self._fetched()
 
     def commit(self, sha: str) -> Commit:

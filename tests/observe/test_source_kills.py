@@ -137,6 +137,18 @@ def test_what_killed_processes_leave_is_swept(theirs: Repository, news: bool) ->
     assert [name for name in litter if (mirror / name).exists()] == []
 
 
+def test_what_an_own_git_process_leaves_is_swept_by_the_next_quiet_fetch(theirs: Repository) -> None:
+    theirs.push(contents(0))
+    ours = source(theirs)
+    ours.fetch()
+    ours.fetch()
+    lock = mirror_of(theirs) / "refs/fetched/main.lock"
+    assert ours.git.run("update-ref", "refs/x", "no sha").returncode != 0
+    lock.write_text("left")
+    assert ours.fetch().sha == theirs.head()
+    assert not lock.exists()
+
+
 # -- damage ------------------------------------------------------------------------------------------------------------
 
 
