@@ -191,7 +191,8 @@ class Delivery:
             self._deployment(message, entry, forge)
 
     def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
-        """Without an id in the outbox, the commit's comments are searched: another process may have made ours."""
+        """Without an id in the outbox, the commit's comments are searched: another process may have made ours. A
+        message that only edits makes no comment, unless ours was removed."""
         from reconciler.report.comment import comment, marker  # not loaded by an agent without pending messages
 
         text = self._clean(comment(message, self._policy))
@@ -205,12 +206,16 @@ class Delivery:
                 if not error.for_all:
                     raise
                 remote = ""  # somebody else's comment: our mark was copied, or the token now belongs to another user
-        entry.remote = remote or forge.add_comment(message.revision, text)
+        if remote or entry.remote or not message.edits:
+            entry.remote = remote or forge.add_comment(message.revision, text)
 
     def _deployment(self, message: Message, entry: Entry, forge: Forge) -> None:
         text = shortened(self._clean(description(message, self._policy.output)), forge.description)
         if not entry.remote:
-            entry.remote = forge.find_deployment(message) or forge.add_deployment(message, text)
+            entry.remote = forge.find_deployment(message)
+            if message.edits and not entry.remote:
+                return
+            entry.remote = entry.remote or forge.add_deployment(message, text)
             self._keep(self.box)
         forge.set_deployment(message, entry.remote, text)
 

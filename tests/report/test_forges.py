@@ -91,6 +91,16 @@ def test_superseded_commits_get_one_state(forge: FakeForge, sender: Sender) -> N
     assert forge.comments_of(GOOD) == []
 
 
+def test_a_superseded_commit_gets_no_comment_although_its_plan_was_tried(forge: FakeForge, sender: Sender) -> None:
+    forge.faults += [Reply(503, {"message": "away"})] * 20
+    sender.tell(history(running()))
+    forge.faults.clear()
+    sender.tell_all(history(overtaken(GOOD, 100.0, "1-aaaaaaaa", stacks=("shop",)), good(BAD, name="2-b")))
+    assert forge.states(GOOD, "reconciler/mini") == [WORDS[forge.kind]["superseded"]]
+    assert forge.comments_of(GOOD) == []
+    assert GOOD not in [item["sha"] for item in forge.deployments]
+
+
 def test_a_comment_that_is_gone_is_made_again(forge: FakeForge, sender: Sender) -> None:
     sender.tell_all(history(running(BAD, 200.0, "2-bbbbbbbb")))
     forge.comments.clear()
