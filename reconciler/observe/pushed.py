@@ -54,7 +54,7 @@ def updates(text: str) -> list[Update]:
 
 def pushed_updates(text: str) -> list[Update]:
     """Input of pre-push: lines of local ref, local sha, remote ref and remote sha."""
-    words = [line.split(" ") for line in text.split("\n")]
+    words = [line.rsplit(" ", 3) for line in text.split("\n")]  # a local ref may be HEAD@{1 hour ago}
     return [Update(item[2], item[3], item[1]) for item in words if len(item) == 4]
 
 

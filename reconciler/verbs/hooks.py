@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,8 +82,10 @@ class RepositoryHooks:
 
     def status(self) -> Answer:
         hooks = self._hooks()
-        whole = all(item.state is State.INSTALLED for item in hooks) and self._get(PROGRAM) is not None
-        return (0 if whole else 1), self._document(hooks, [item for item in hooks if item.ours])
+        ours = [item for item in hooks if item.ours]
+        idle = self._idle() if ours else ""
+        whole = all(item.state is State.INSTALLED for item in hooks) and not idle
+        return (0 if whole else 1), self._document(hooks, ours, *([idle] if idle else []))
 
     def install(self, program: str, config: str | None) -> Answer:
         """`program`: what the hooks call; `config`: the agent config for the hooks, if it was given. If a hook cannot
@@ -118,7 +121,8 @@ class RepositoryHooks:
         """Remove what `install` made, and put back what was there before. Hooks that other repositories use as well
         stay: without our settings they do nothing in this one."""
         others = self._others()
-        found = [] if others else self._hooks()
+        # The folder may be one for clones and bare repositories alike.
+        found = [] if others else self._hooks(OF_CLONES + OF_BARE if self._place.shared else ())
         gone = [item for item in found if item.ours]
         try:
             for hook in filter(_came_back, found):
@@ -162,9 +166,19 @@ class RepositoryHooks:
         before = self._get(name)
         return name if before is None else f"{name}={before}"
 
-    def _hooks(self) -> list[Hook]:
-        names = OF_BARE if self._place.bare else OF_CLONES
+    def _hooks(self, names: Sequence[str] = ()) -> list[Hook]:
+        """Those of this kind of repository, or the named ones."""
+        names = names or (OF_BARE if self._place.bare else OF_CLONES)
         return [_hook(self._place.hooks / name) for name in names]
+
+    def _idle(self) -> str:
+        """Why our hooks in the folder check nothing here; '' if they do."""
+        program = self._get(PROGRAM)
+        if program is None:
+            return "they do nothing here: this repository has not installed them; run `reconciler hooks install`"
+        if shutil.which(program) is None:
+            return f"they check nothing: this account cannot run {program}; run `reconciler hooks install` again"
+        return ""
 
     def _in_the_way(self, hooks: Sequence[Hook]) -> list[str]:
         folder = self._place.hooks

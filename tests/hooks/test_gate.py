@@ -296,7 +296,8 @@ def test_the_laptop_must_check_what_is_pushed_to_the_watched_branch(pushes: Push
     reconciler(pushes.bare, "hooks", "uninstall")
     pushes.commit(PRIVILEGED)
     assert reconciler(pushes.clone, "hooks", "install").code == 0
-    assert pushes.push("origin", "main").code != 0
+    for source in ("main", "main@{0 seconds ago}"):
+        assert pushes.push("origin", f"{source}:refs/heads/main").code != 0
     assert pushes.push("origin", "main:work").code == 0
 
 

@@ -158,6 +158,14 @@ def test_hooks_path_and_worktrees_must_be_honoured(tmp_path: Path) -> None:
     assert reconciler(made, "hooks", "install").code == 1
 
 
+def test_a_program_that_is_gone_must_be_told(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    reconciler(made, "hooks", "install")
+    git(made, "config", "reconciler.program", str(tmp_path / "gone"))
+    answer = reconciler(made, "hooks", "status", "--output", "json")
+    assert (answer.code, str(tmp_path / "gone") in answer.document["messages"][0]) == (1, True)
+
+
 def test_a_hook_in_a_folder_for_all_repositories_must_act_only_where_it_was_installed(tmp_path: Path) -> None:
     made, other = clone(tmp_path), clone(tmp_path, "other")
     config = tmp_path / "gitconfig"
@@ -182,8 +190,13 @@ def test_hooks_that_other_repositories_use_must_stay_until_the_last_one_uninstal
     assert str(other) in answer.document["messages"][0]
     assert str(gone) not in answer.document["messages"][0]
     assert "reconciler" not in (made / ".git/config").read_text()
+    here = reconciler(made, "hooks", "status", "--output", "json", **shared)
+    assert (here.code, "has not installed them" in here.document["messages"][0]) == (1, True)
     assert reconciler(other, "hooks", "status", **shared).code == 0
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    assert reconciler(tmp_path / "bare.git", "hooks", "install", **shared).code == 0
     assert reconciler(other, "hooks", "uninstall", **shared).code == 0
+    assert reconciler(tmp_path / "bare.git", "hooks", "uninstall", **shared).code == 0
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["pre-commit"]
     assert (tmp_path / "all/pre-commit").read_text() == "#!/bin/sh\nexit 0\n"
 
