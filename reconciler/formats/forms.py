@@ -6,6 +6,7 @@ Each function judges one value; a value that is no text or number of the kind gi
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 import warnings
 from collections.abc import Callable
@@ -149,6 +150,12 @@ def address(version: int | None = None) -> Fits:
 def host_address(value: object) -> bool:
     """The address of a published port; Compose keeps the brackets of some."""
     return address()(str(value).removeprefix("[").removesuffix("]"))
+
+
+def device(value: object) -> bool:
+    """The engine looks for the path on the host, and its answer tells whether it is there."""
+    path = str(value)
+    return path.startswith("/dev/") and posixpath.normpath(path) == path.rstrip("/")
 
 
 def link_local(value: object) -> bool:

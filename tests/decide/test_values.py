@@ -68,6 +68,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *(({"cpuset": text}, "cpuset") for text in ("abc", "-1", "3-1", "0,", "0-")),
     ({"blkio_config": {"weight": 5}}, "blkio_config/weight"),  # if the kernel has weights
     ({"blkio_config": {"device_read_bps": [{"Path": "/dev/x", "Rate": "-5"}]}}, "blkio_config/device_read_bps/0/Rate"),
+    ({"blkio_config": {"device_write_iops": [{"Path": "/dev/../root/.ssh", "Rate": "5"}]}},
+     "blkio_config/device_write_iops/0/Path"),
+    ({"blkio_config": {"weight_device": [{"Path": "/etc/shadow", "Weight": 100}]}},
+     "blkio_config/weight_device/0/Path"),
     *(({"ports": [{"target": 80, "published": text}]}, "ports/0/published") for text in (
         "70000", "abc", "90-80", "-1", "1-70000",
     )),

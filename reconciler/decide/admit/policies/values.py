@@ -31,6 +31,8 @@ _CPU = "0 or at least 0.01 processors"
 _RATE = "a number from 0 on"
 _WEIGHT = "0, or 10 to 1000"
 _TARGET = "an absolute path below /"
+_DEVICE = "a device below /dev"
+_THROTTLED = ("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops")
 _LIMIT = "a number from 0 on, or -1 for no limit"
 
 _memory = between(ENGINE_MINIMUM, _MOST, 0)
@@ -47,10 +49,9 @@ FORMS: Mapping[str, tuple[str, Fits]] = {
     "networks.*.ipam.config[].aux_addresses.*": ("an address", address()),
     "services.*.blkio_config.weight": (_WEIGHT, _weight),
     "services.*.blkio_config.weight_device[].weight": (_WEIGHT, _weight),
-    "services.*.blkio_config.device_read_bps[].rate": (_RATE, _count),
-    "services.*.blkio_config.device_read_iops[].rate": (_RATE, _count),
-    "services.*.blkio_config.device_write_bps[].rate": (_RATE, _count),
-    "services.*.blkio_config.device_write_iops[].rate": (_RATE, _count),
+    "services.*.blkio_config.weight_device[].path": (_DEVICE, forms.device),
+    **{f"services.*.blkio_config.{key}[].rate": (_RATE, _count) for key in _THROTTLED},
+    **{f"services.*.blkio_config.{key}[].path": (_DEVICE, forms.device) for key in _THROTTLED},
     "services.*.build.extra_hosts[]": ("NAME=ADDRESS", forms.extra_host),
     "services.*.build.shm_size": (_RATE, _count),
     "services.*.build.tags[]": ("an image's name", forms.image),
