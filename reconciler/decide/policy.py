@@ -7,11 +7,13 @@ import hashlib
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import Intent, Outcome, Reason
-from reconciler.model.times import backoff
+from reconciler.model.times import backoff, left
 from reconciler.values import dataclass
 
 FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
 """Seconds: the delay after the first environment fault, and the longest delay. The share by which each is spread."""
+
+LONGEST_SPREAD = LONGEST_DELAY * (1 + JITTER)
 
 UNENDED_LIMIT = 3
 """Interrupted attempts (a power cut, a kill) after which the host is stalled."""
@@ -68,7 +70,8 @@ def next_move(
         return Go(good.revision, Intent.REPAIR)
     failed = history.attempts[-history.faults :] if history.faults else ()
     about_head = head.sha in history.finals or any(attempt.revision == head.sha for attempt in failed)
-    if patient and about_head and (until := _fault_until(last, history.faults)) is not None and now < until:
+    until = _fault_until(last, history.faults)
+    if patient and about_head and left(until, now, LONGEST_SPREAD):
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
         return Hold(reason, last.message if last else "", "it is tried again by itself", until)
     return _by_revision(head, history, inputs, inputs_changed)
@@ -117,7 +120,8 @@ def spread_delay(faults: int, seed: str) -> float:
     return fault_delay(faults) * (1 + JITTER * spread)
 
 
-def _fault_until(last: Attempt | None, faults: int) -> float | None:
+def _fault_until(last: Attempt | None, faults: int) -> float:
+    """The end of the pause after an environment fault (Unix seconds); 0.0: there is none."""
     if last is None or not faults or last.ended_at is None:
-        return None
+        return 0.0
     return last.ended_at + spread_delay(faults, last.id)

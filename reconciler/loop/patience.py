@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from reconciler.decide.policy import fault_delay
+from reconciler.decide.policy import LONGEST_DELAY, fault_delay
 from reconciler.loop.turn import Turn
+from reconciler.model.times import left
 
 
 class Patience:
@@ -25,6 +26,6 @@ class Patience:
 
     def waits_for(self, about: Hashable, now: float) -> tuple[Turn, float] | None:
         """The last fault, and the time of the next try (Unix seconds); None: it may be tried."""
-        if self._turn is None or about != self._about or now >= self._until:
+        if self._turn is None or about != self._about or not left(self._until, now, LONGEST_DELAY):
             return None
         return self._turn, self._until

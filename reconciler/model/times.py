@@ -24,6 +24,13 @@ def rfc3339(seconds: float, to: str = "microseconds") -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=to).replace("+00:00", "Z")
 
 
+def left(until: float, now: float, longest: float) -> float:
+    """Seconds that are left of a pause, at most `longest`. If more would be left, the clock was set back since it
+    began, and it is over."""
+    remaining = until - now
+    return remaining if 0 < remaining <= longest else 0.0
+
+
 def backoff(failures: int, first: float, longest: float) -> float:
     """Seconds to pause after so many failures in a row (from 1): `first`, doubled each time, at most `longest`."""
     return min(first * 2.0 ** min(failures - 1, 32), longest)

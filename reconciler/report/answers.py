@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST_WAIT = 6 * 3600.0
+"""Longest wait that a forge can ask for, in seconds; GitHub's limits last an hour at most."""
+
 
 class ForgeError(Exception):
     """`message` says what happened, for people; it contains no secret."""

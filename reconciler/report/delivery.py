@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from reconciler.decide.policy import spread_delay
+from reconciler.decide.policy import LONGEST_SPREAD, spread_delay
 from reconciler.errors import ReconcilerError, Transient, Usage
 from reconciler.log import logger
 from reconciler.model.history import History
-from reconciler.report.answers import Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
+from reconciler.model.times import left
+from reconciler.report.answers import LONGEST_WAIT, Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
 from reconciler.report.box import Box, Entry
 from reconciler.report.channels import pending
 from reconciler.report.inert import shortened
@@ -106,19 +107,18 @@ class Delivery:
         waiting = [message for message in waiting if not self._expired(message, now)]
         if not waiting:
             return None
-        if self.box.paused_until > now:
-            return self.box.paused_until - now
+        if pause := left(self.box.paused_until, now, LONGEST_WAIT):
+            return pause
         try:
             access = self._access()
         except Usage as error:
             self._unusable(error)
             return BLOCKED
         open_ = [message for message in waiting if not self._blocked(message, access.basis)]
-        due = [message for message in open_ if self.box.entry(message.key).next_at <= now]
-        if due:
-            return self._deliver(due[0], access)
-        later = [self.box.entry(message.key).next_at - now for message in open_]
-        return min([*later, *([BLOCKED] if len(open_) < len(waiting) else [])])
+        waits = [left(self.box.entry(message.key).next_at, now, LONGEST_SPREAD) for message in open_]
+        if 0.0 in waits:
+            return self._deliver(open_[waits.index(0.0)], access)
+        return min([*waits, *([BLOCKED] if len(open_) < len(waiting) else [])])
 
     # -- pending messages --------------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Delivery:
         if entry.closed == message.digest and entry.basis != basis:
             entry.closed = entry.basis = entry.error = ""
             entry.due, entry.tries, entry.next_at = self._now(), 0, 0.0
-        blocked = bool(channel.refused) and self._now() < channel.next_at
+        blocked = bool(channel.refused and left(channel.next_at, self._now(), REFUSED))
         return blocked or entry.closed == message.digest
 
     def _unblock(self, name: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from reconciler.decide.policy import LONGEST_DELAY, spread_delay
+from reconciler.decide.policy import LONGEST_SPREAD, spread_delay
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.formats.targets import shown
 from reconciler.log import logger
 from reconciler.model.history import History
 from reconciler.model.status import Channel
+from reconciler.model.times import left
 from reconciler.report.courier import Sent
 from reconciler.report.notice_text import BODY, TITLE, TWICE, Text, inert, together
 from reconciler.report.notices import Standing
@@ -92,9 +93,7 @@ class Notifier:
         """Seconds until its next message may be sent."""
         if not target.items:
             return NEVER
-        pause = target.next_at - at
-        longest = 2 * LONGEST_DELAY  # a longer pause means that the clock was set back
-        return max(pause if pause <= longest else 0.0, quiet_for(wanted.quiet, at))
+        return max(left(target.next_at, at, LONGEST_SPREAD), quiet_for(wanted.quiet, at))
 
     # -- one message -------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import urllib3
 
 from reconciler import __version__
 from reconciler.formats.forges import is_loopback
-from reconciler.report.answers import Broken, ForgeError, Refused, Unreachable
+from reconciler.report.answers import LONGEST_WAIT, Broken, ForgeError, Refused, Unreachable
 from reconciler.values import dataclass
 
 CONNECT, READ = 5.0, 15.0
@@ -30,9 +30,6 @@ WHOLE = 30.0
 
 LARGEST = 4 << 20
 """Bytes of an answer: a page of 100 comments of 64 kB would not fit, and is requested in smaller pages."""
-
-LONGEST_WAIT = 6 * 3600.0
-"""Longest wait that a forge can ask for, in seconds; GitHub's limits last an hour at most."""
 
 REDIRECTS = 3
 SAID = 300

@@ -217,6 +217,10 @@ def test_once_the_wait_is_over_it_is_tried_again() -> None:
     assert move(history, now=told.until or 0.0) == Go(HEAD, Intent.ADVANCE)
 
 
+def test_a_clock_that_was_set_back_makes_nobody_wait() -> None:
+    assert move(History((attempt(Outcome.FAILED),), faults=1), now=NOW - 86_400) == Go(HEAD, Intent.ADVANCE)
+
+
 def test_a_person_who_asks_does_not_wait() -> None:
     assert move(History((attempt(Outcome.FAILED),), faults=1), patient=False) == Go(HEAD, Intent.ADVANCE)
 

@@ -336,6 +336,20 @@ def test_an_ended_container_is_started_with_growing_pauses() -> None:
     assert turn.message.startswith("shop/web is down (exit code 3); after 5 starts")
 
 
+def test_starts_before_the_clock_was_set_back_delay_nothing() -> None:
+    """A machine without a battery may start in any year."""
+    life = proven(web=service("web:1"))
+    for _ in range(3):
+        goes_down(life, "shop-web-1")
+        life.settle()
+        life.machine.advance(60)
+    life.machine.clock.offset -= 10 * 366 * 86_400.0
+    goes_down(life, "shop-web-1")
+    life.start()
+    assert life.turn(patient=True).reason is Reason.DRIFT_CORRECTED
+    assert len(life.cycle.history.backoffs["shop", "web"].times) == 1
+
+
 def test_what_the_engine_restarts_is_left_to_it() -> None:
     life = Life()
     life.behave("web:1", HEALTHY)

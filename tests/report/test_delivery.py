@@ -126,6 +126,15 @@ def test_a_rate_limit_is_kept_also_by_the_next_process(forge: FakeForge, sender:
     assert sender.tell(history(good())) is None
 
 
+def test_a_clock_that_was_set_back_ends_each_pause(forge: FakeForge, sender: Sender) -> None:
+    for fault in (Reply(429, {"message": "slow down"}, {"Retry-After": "300"}), Reply(502)):
+        attempt = good() if fault.status == 429 else bad()
+        forge.faults.append(fault)
+        assert sender.tell(history(attempt))
+        sender.now -= 86_400.0
+        assert sender.tell(history(attempt)) is None
+
+
 def test_the_last_request_that_a_limit_allows_is_the_last(forge: FakeForge, sender: Sender) -> None:
     spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 100)}
     forge.faults.append(Reply(201, {"id": 1}, spent))

@@ -18,7 +18,7 @@ import requests
 
 from reconciler.errors import Usage
 from reconciler.report import web
-from reconciler.report.answers import ForgeError, Refused, Unreachable
+from reconciler.report.answers import LONGEST_WAIT, ForgeError, Refused, Unreachable
 from reconciler.report.forge import connect, id_of
 from reconciler.report.messages import Policy
 from reconciler.report.token import read_token
@@ -319,7 +319,7 @@ def test_a_renamed_repository_is_followed_on_the_same_host_alone() -> None:
         ({"Retry-After": "Thu, 01 Jan 1970 00:20:00 GMT"}, 200.0),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1300"}, 300.0),
         ({"RateLimit-Remaining": "0", "RateLimit-Reset": "1400"}, 400.0),
-        ({"Retry-After": "99999999"}, web.LONGEST_WAIT),
+        ({"Retry-After": "99999999"}, LONGEST_WAIT),
         ({"Retry-After": "nonsense"}, 60.0),
         ({"Retry-After": "Thu, 99999999999999999999999 Jan 1970 00:20:00 GMT"}, 60.0),
         ({"Retry-After": "Thu, 01 Jan 1970 00:20:00 +99999999999999999999"}, 60.0),

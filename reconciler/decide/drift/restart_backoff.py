@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.history import RestartBackoff
-from reconciler.model.times import backoff
+from reconciler.model.times import backoff, left
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between two starts of a service, doubled each time; the first start comes at once."""
@@ -25,7 +25,8 @@ def begin_anew(revision: str) -> str:
 
 def started_again(backoff: RestartBackoff, at: float) -> RestartBackoff:
     """One more start, at `at`."""
-    times = (*(time for time in backoff.times if at - time < REMEMBERED), at)
+    # A start that lies ahead was before the clock was set back.
+    times = (*(time for time in backoff.times if 0 <= at - time < REMEMBERED), at)
     recent = [time for time in times if at - time < WITHIN]
     return RestartBackoff(times, backoff.given_up or len(recent) >= MOST)
 
@@ -44,9 +45,10 @@ def next_start(known: RestartBackoff | None, now: float) -> float | None:
     counted = [time for time in known.times if now - time < REMEMBERED]
     if not counted:
         return 0.0
-    return counted[-1] + backoff(len(counted), FIRST_DELAY, LONGEST_DELAY)
+    again = counted[-1] + backoff(len(counted), FIRST_DELAY, LONGEST_DELAY)
+    return again if left(again, now, LONGEST_DELAY) else 0.0
 
 
 def recovered(backoff: RestartBackoff, now: float) -> bool:
     """Whether a healthy service that we gave up has recovered: enough time has passed since our last start."""
-    return backoff.given_up and now - backoff.times[-1] >= WITHIN
+    return backoff.given_up and not left(backoff.times[-1] + WITHIN, now, WITHIN)
