@@ -27,7 +27,7 @@ On the first screen
 
   up down, j k    choose a service            enter, l  its log
   /               only services with a text in their name or state
-  h               commits                     p         plan of the branch's head
+  h               commits                     p         plan of the head
   d               doctor                      q, ctrl+c quit
 
 These change something, and ask first
