@@ -70,9 +70,8 @@ def sent(errand: dict[str, Any]) -> tuple[bool, str]:
     sender = apprise.Apprise(asset=asset)
     sender.add(target)
     kind = apprise.NotifyType(KINDS.get(errand["event"], "failure"))
-    ok = sender.notify(
-        title=errand["title"], body=errand["body"], notify_type=kind, body_format=apprise.NotifyFormat.TEXT
-    )
+    body = errand["body"].strip() or errand["title"]  # apprise sends nothing without a body
+    ok = sender.notify(title=errand["title"], body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
     return bool(ok), said.text() or ("accepted" if ok else "it was not accepted")
 
 

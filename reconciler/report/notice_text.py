@@ -67,16 +67,16 @@ def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
     return Text(f"{host}: {again}{title}", "\n".join(lines))
 
 
-def ended(event: Event, host: str, fact: str) -> Text | None:
-    """A condition is over; if its facts are told one by one, `fact` is over. None: no message, because a person has
-    ended it."""
+def ended(event: Event, host: str, fact: str, at: float) -> Text | None:
+    """A condition is over since `at` (Unix seconds); if its facts are told one by one, `fact` is over. None: no
+    message, because a person has ended it."""
     titles = {
         Event.DEGRADED: "all services work again",
         Event.ALERT: f"{fact} is over",
         Event.STALLED: "no person is needed any more",
         Event.ENVIRONMENT: "engine, remote, registry and disk work again",
     }
-    return Text(f"{host}: recovered: {titles[event]}", "") if event in titles else None
+    return Text(f"{host}: recovered: {titles[event]}", f"Over since {moment(at)}.") if event in titles else None
 
 
 def together(host: str, items: Sequence[tuple[float, str]]) -> Text:

@@ -147,7 +147,7 @@ def _stands(
         over = facts.pop(fact)
         if name not in target.open or (not over.said if condition.each else facts):
             continue
-        text = ended(condition.event, teller.host, fact)
+        text = ended(condition.event, teller.host, fact, over.gone)
         if text is not None and Event.RECOVERED in events:
             _add(target, Event.RECOVERED, over.gone, text, at)
     if not facts:

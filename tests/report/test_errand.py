@@ -81,6 +81,11 @@ def test_an_answer_without_end_fills_no_memory(receiver: Receiver, courier: Cour
     assert KEY not in sent.message
 
 
+def test_a_message_without_a_body_is_sent(receiver: Receiver, courier: Courier) -> None:
+    assert courier.send(receiver.url(KEY), "all is well", "", "recovered").ok
+    assert "all is well" in receiver.raw[-1]
+
+
 def test_over_smtp(courier: Courier) -> None:
     with smtp() as box:
         assert courier.send(box.url, "mini: Ünal ‹b›", "line one\n.\nline three", "failure").ok

@@ -58,6 +58,7 @@ def test_an_alert_of_the_monitor_begins_and_ends_once() -> None:
     assert "9 GiB free" in one.target.items[0].body
     assert [*one.see(200.0, unknown), *one.see(900.0, unknown), *one.see(910.0, alert)] == []
     assert [*one.see(920.0, none), *one.see(950.0, none)] == ["recovered: disk-low / is over"]
+    assert one.target.items[-1].body.startswith("Over since ")
 
 
 def test_each_alert_begins_and_ends_by_itself() -> None:
