@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.model.alerts import RULES, Alert, AlertRule, Finding
+from reconciler.model.alerts import RULES, TEST, Alert, AlertRule, Finding
 from reconciler.model.measures import Measures
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Snapshot
@@ -17,6 +17,9 @@ GRACE = 60.0
 
 RECENT = 600.0
 """Seconds for which a restart, or a kill for lack of memory, stays an alert."""
+
+COUNTED = {"container-restarted": "was started again", "out-of-memory": "was killed for lack of memory"}
+"""Alerts that last for RECENT seconds after a counter has grown, and how they are told."""
 
 BROKEN = ("Degraded", "Missing")
 
@@ -46,9 +49,17 @@ class Alerts:
 
     def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
         self._samples = samples
-        self._lasting = {item.finding.key: Lasting(item.finding, item.since, active=True) for item in known}
+        self._lasting = {
+            item.finding.key: Lasting(item.finding, item.since, active=True)
+            for item in known
+            if item.finding.about != TEST  # `look` gets it as long as it lasts
+        }
         self._counts: dict[tuple[str, str], int] = {}
-        self._counted: dict[tuple[str, str, str], float] = {}
+        self._counted = {
+            (item.finding.name, item.finding.stack or "", item.finding.service or ""): item.since
+            for item in self._lasting.values()
+            if item.finding.name in COUNTED
+        }
 
     def look(
         self, snapshot: Snapshot, rules: Mapping[str, AlertRule], test: Finding | None = None
@@ -110,10 +121,9 @@ class Alerts:
             if backoff.times:
                 newest = max(backoff.times[-1], self._counted.get(("container-restarted", *key), 0.0))
                 self._counted[("container-restarted", *key)] = newest
-        told = {"container-restarted": "was started again", "out-of-memory": "was killed for lack of memory"}
         self._counted = {key: min(at, now) for key, at in self._counted.items() if now - at < RECENT}
         for (name, stack, service), at in self._counted.items():
-            yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
+            yield Finding(name, f"{stack}/{service} {COUNTED[name]} {span(now - at)} ago", stack, service)
 
     def _count(self, name: str, key: tuple[str, str], container: str, count: int, now: float) -> None:
         """Note the time if a counter has grown. Its first value does not count: nobody knows when it grew."""

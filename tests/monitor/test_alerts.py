@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.model.alerts import FILE, RULES, Alert, AlertRule
+from reconciler.model.alerts import FILE, RULES, TEST, Alert, AlertRule, Finding
 from reconciler.model.endpoints import Answer, Check, Watched
 from reconciler.model.history import RestartBackoff
 from reconciler.model.measures import Disk, Usage
@@ -142,6 +142,15 @@ def test_a_rollout_neither_begins_nor_ends_an_alert(name: str) -> None:
     begun = [(900.0, bad), (900 + lasting, bad), (950 + lasting, rolling), (2000.0, rolling), (2010.0, bad)]
     assert [names for _, names in lived(alerts, begun)] == [set(), *[{name}] * 4]
     assert [names for _, names in lived(alerts, [(2100.0, well()), (2100 + 2 * GRACE, well())])][-1] == set()
+
+
+def test_a_restarted_monitor_goes_on_with_the_alerts_but_not_with_a_test() -> None:
+    killed = Finding("out-of-memory", "shop/web was killed for lack of memory 0 s ago", "shop", "web")
+    test = Finding("disk-low", "test: somebody wants to see this alert", about=TEST)
+    alerts = Alerts(Samples(), [Alert(killed, NOW), Alert(test, NOW)])
+    assert sorted(item.finding.about for item in alerts.look(well(), {}, test)) == ["", TEST]
+    found = dict(lived(alerts, [(300.0, well()), (RECENT - 15, well()), (RECENT, well()), (RECENT + GRACE, well())]))
+    assert found == {300.0: {killed.name}, RECENT - 15: {killed.name}, RECENT: {killed.name}, RECENT + GRACE: set()}
 
 
 def test_no_alert_begins_while_the_engine_does_not_answer() -> None:
