@@ -37,7 +37,9 @@ def follow(
     for update in updates:
         if update.ref.removeprefix("refs/heads/") in watched and not update.deletes:
             if NO_WAIT in options:
-                tell(f"reconciler: not waited for {update.new[:7]}: `git log --notes='reconciler/*'` tells its outcome")
+                short, command = update.new[:7], "`git log --notes='reconciler/*'`"
+                for line in _phrase(f"reconciler: not waited for {short}: {command} tells its outcome"):
+                    tell(line)
             else:
                 Following(repository, update, folder, tell).run()
 
@@ -72,12 +74,11 @@ class Following:
             return True
         newer = self._repository.newest(self._update.ref)
         if newer is not None and newer != self._update.new and not self._is_rolled_out(documents):
-            self._tell(
-                f"reconciler: {self._update.new[:7]} is superseded by {newer[:7]}, which is shown in its own push"
-            )
+            both = f"{self._update.new[:7]} is superseded by {newer[:7]}"
+            self._say(_phrase(f"reconciler: {both}, which is shown in its own push"))
             return True
         if passed >= LONGEST:
-            self._tell("reconciler: no verdict within an hour; `reconciler status` on the machine tells more")
+            self._say(_phrase("reconciler: no verdict within an hour; `reconciler status` on the machine tells more"))
         return passed >= LONGEST
 
     def _documents(self) -> list[Json]:
@@ -90,14 +91,15 @@ class Following:
         try:
             if host not in self._views and (alive or view.tells(document)):
                 self._views[host] = view
-                self._tell(f"{host}: the agent looks at it (Ctrl-C ends only this view)")
+                self._say(_phrase(f"{host}: the agent looks at it (Ctrl-C ends only this view)"))
             if host in self._views and not view.ended:
                 lines = view.lines(document, now)
                 self._say(lines if alive or view.ended else [*lines, *view.dead(document)])
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
             view.ended = True
             self._views[host] = view
-            self._tell(f"{host}: its agent has another version than this hook: run `reconciler hooks install` again")
+            remedy = "run `reconciler hooks install` again"
+            self._say(_phrase(f"{host}: its agent has another version than this hook: {remedy}"))
 
     def _is_rolled_out(self, documents: Sequence[Json]) -> bool:
         """Whether an agent works on this very commit, so that it will report the outcome. `documents`: those that were
@@ -109,13 +111,13 @@ class Following:
         dead = self._documents()
         if dead:
             who = f"{dead[0].get('host')} (it was process {dead[0].get('pid')})"
-            return paragraph(f"reconciler: no agent runs for {who}: nothing changes until `reconciler run`", STYLE)
+            return _phrase(f"reconciler: no agent runs for {who}: nothing changes until `reconciler run`")
         told = (
             f"reconciler: no agent writes its status into {self._folder}, so nothing can be shown. An agent must "
             "watch this folder (source.url), run, and be allowed to write there: see docs/push.md. The commit is in "
             "the repository"
         )
-        return paragraph(told, STYLE, after="  ")
+        return _phrase(told)
 
     def _revert(self, back: str | None) -> str:
         """The git command that makes a commit with the files of `back`, or of the commit before the push; '' if there
@@ -138,6 +140,10 @@ class Following:
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._tell(line)
+
+
+def _phrase(text: str) -> list[str]:
+    return paragraph(text, STYLE, after="  ")
 
 
 def _nobody_reads() -> bool:

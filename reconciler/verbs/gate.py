@@ -62,7 +62,7 @@ class Gate:
         """Exit code for git: 0 accepts the push. Other branches and tags are not checked."""
         unknown = [item for item in options if item.startswith("reconciler.") and item not in (ACCEPT, NO_WAIT)]
         for item in unknown:
-            self._tell(f"reconciler: there is no push option {item}; there are {ACCEPT} and {NO_WAIT}")
+            self._say(text.option(item, (ACCEPT, NO_WAIT)))
         accepted = ACCEPT in options
         return max((self._received(item, accepted) for item in self._ours(updates)), default=0)
 

@@ -56,22 +56,32 @@ def test_an_impossible_number_in_the_file_must_end_the_view(
     seconds: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(seconds=seconds)])
-    assert "another version than this hook" in lines[-1]
+    assert "another version than this hook" in lines[-2]
+    assert max(map(len, lines)) <= STYLE.width
 
 
 def test_an_enormous_amount_in_the_file_must_end_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = {"attempt": "1", "revision": SHA, "intent": "Advance", "steps": 1, "services": []}
     lines = shown(tmp_path / "r.git", monkeypatch, plan={**plan, "peakBytes": 10**4000, "boundBytes": 10**4000})
-    assert "another version than this hook" in lines[-1]
+    assert "another version than this hook" in lines[-2]
 
 
 def test_lines_of_a_failed_services_log_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = ["first " + "word " * 30, "x" * 300_000, "  last"]
+    log = ["first " + "word " * 30, "x" * 300_000, "漢字" * 40, "  last"]
     failure = {"stack": "shop", "service": "web", "exitCode": 1, "healthOutput": None, "log": log}
-    lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(failure=failure)])
+    lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(failure=failure)], host="a-host-with-a-long-name")
     assert max(map(len, lines)) <= STYLE.width
+    assert max(line.count("漢") + line.count("字") for line in lines) == (STYLE.width - 4) // 2
     assert len(lines) < 25
     assert "  |   last" in lines
+    assert lines[-1].endswith(f"name: FAILED: {SHA[:7]} RolledBack (HealthCheckFailed) in 1s")
+
+
+def test_a_long_name_of_a_service_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = {"stack": "shop", "service": "long" * 20, "action": "Switched", "downtime": 1.0}
+    lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(outcome="Succeeded", services=[done])])
+    assert max(map(len, lines)) <= STYLE.width
+    assert lines[-1] == f"mini: {SHA[:7]} Succeeded in 1s"
 
 
 HISTORIES = {

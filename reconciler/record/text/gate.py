@@ -18,6 +18,10 @@ MOST = 50
 """Maximum of shown violations; `validate` shows all."""
 
 
+def option(given: str, known: Sequence[str]) -> list[str]:
+    return _said(f"there is no push option {given}; there are {' and '.join(known)}")
+
+
 def deletion(branch: str, option: str) -> list[str]:
     told = f"refused: this push deletes {branch}, the watched branch. To delete it anyway: git push -o {option} …"
     return _said(told)

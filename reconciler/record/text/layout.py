@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 
 from reconciler.model.times import instant
@@ -90,6 +91,27 @@ def paragraph(text: str, style: Style, indent: str = "", after: str | None = Non
             break_on_hyphens=False,
         )
     ]
+
+
+def folded(line: str, width: int, after: str = "") -> list[str]:
+    """A program's line in pieces that fit into so many columns, broken after a word if one ends in the second half.
+    `after` goes before each piece but the first."""
+    line, found = line.expandtabs(), []
+    while (most := _fitting(line, width)) < len(line):
+        space = line.rfind(" ", most // 2, most + 1)
+        cut = most if space < 0 else space
+        found.append(line[:cut].rstrip())
+        line = after + line[cut:].lstrip()
+    return [*found, line]
+
+
+def _fitting(text: str, width: int) -> int:
+    """Number of its first characters that fit. Chinese, Japanese and Korean characters and emojis take two columns."""
+    for at, character in enumerate(text):
+        width -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width < 0:
+            return at
+    return len(text)
 
 
 def size(count: int | None) -> str:

@@ -6,11 +6,21 @@ LookupError, TypeError or ValueError if it is not one of ours.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reconciler.record.text.layout import ELLIPSIS, Style, exactly, middle, paragraph, plural, share, short
+from reconciler.record.text.layout import (
+    ELLIPSIS,
+    NARROWEST,
+    Style,
+    exactly,
+    folded,
+    middle,
+    paragraph,
+    plural,
+    share,
+    short,
+)
 from reconciler.record.text.words import failure, place
 from reconciler.values import dataclass
 
@@ -21,6 +31,9 @@ STYLE = Style(width=72)
 
 QUOTED = 500
 """Characters that are shown of one line of a program."""
+
+NAMED = 60
+"""Longest name of a service in the last lines, in characters."""
 
 SILENT = 5.0
 """Seconds without a line after which a line names the present wait; then with twice the pause, at most LONGEST."""
@@ -158,26 +171,31 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
     if row["outcome"] == "Succeeded" or (row["outcome"] == "Unchanged" and row["applied"]):
         word = "runs already" if row["outcome"] == "Unchanged" else "Succeeded"
         lines = paragraph(_done(row), STYLE, "  ") if row["outcome"] == "Succeeded" else []
-        return [*lines, f"{host}: {short(row['revision'])} {word}{took}"]
+        return [*lines, _last(host, f"{short(row['revision'])} {word}{took}")]
     lines = _because(row)
     if row["failure"] is not None:
         lines += [part for line in failure(row["failure"], STYLE) for part in _broken(line)]
     if row["outcome"] == "Superseded":
-        return [*lines, f"{host}: {told}: a newer commit is on its way"]
+        return [*lines, _last(host, f"{told}: a newer commit is on its way")]
     if row["outcome"] == "Held":
-        return [*lines, f"{host}: HELD: {short(row['revision'])} ({row['reason']}) waits for a person"]
+        return [*lines, _last(host, f"HELD: {short(row['revision'])} ({row['reason']}) waits for a person")]
     back = row["revertedTo"]
     lines += [f"{short(back)} runs again"] if back else ["nothing was touched"] if row["outcome"] == "Rejected" else []
     command = pushed.revert(back)
     if command:
         line = f"to revert it in git: {command}"
         lines += [line] if len(line) <= STYLE.width else ["to revert it in git:", f"  {command}"]
-    return [*lines, f"{host}: FAILED: {told} ({row['reason']}){took}"]
+    return [*lines, _last(host, f"FAILED: {told} ({row['reason']}){took}")]
+
+
+def _last(host: str, text: str) -> str:
+    """The verdict on one line; only the host's name is cut."""
+    return f"{middle(host, max(NARROWEST, STYLE.width - len(text) - 2))}: {text}"
 
 
 def _broken(line: str) -> list[str]:
     """Output of a program, on lines that fit; of a very long one its beginning and its end."""
-    return textwrap.wrap(middle(line, QUOTED), STYLE.width, subsequent_indent="    ") or [line]
+    return folded(middle(line, QUOTED), STYLE.width, "    ")
 
 
 def _because(row: Json) -> list[str]:
@@ -190,7 +208,7 @@ def _done(row: Json) -> str:
     """The changed services, and their downtimes."""
     done = [item for item in row["services"] if item["action"] != "Unchanged"]
     told = [
-        f"{item['action']} {place(item['stack'], item['service'])}"
+        f"{item['action']} {middle(place(item['stack'], item['service']), NAMED)}"
         + (f", down for {exactly(item['downtime'])}" if item["downtime"] else "")
         for item in done
     ]
