@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 from reconciler import __version__
@@ -18,6 +19,8 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:  # scripts and hooks ask this often; the code below takes three times as long
         print(f"reconciler {__version__}")
         return 0
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `cli` listens; Ctrl-C during imports would print a trace
     gc.set_threshold(RARELY)
     from reconciler import cli
 

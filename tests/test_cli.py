@@ -394,3 +394,21 @@ def test_validate_does_without_an_agent_config_but_not_with_a_wrong_one(tmp_path
     named = reconciler("validate", str(tmp_path), "--config", str(tmp_path / "none.yaml"))
     assert named.returncode == 2
     assert "none.yaml" in named.stderr
+
+
+EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "reconciler.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["reconciler", "status"]
+from reconciler.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_before_anything_is_loaded_prints_no_trace() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
