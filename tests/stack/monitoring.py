@@ -129,6 +129,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "endpoint-down": [
         Case({f"reconciler_endpoint_up{_URL}": "1x3 0x20 1x30"}, (180, 375), (165, 465), _ASKED),
         Case({f"reconciler_endpoint_up{_URL}": "0x40", "reconciler_rollout_active": "1x40"}, (), (300, 600)),
+        Case({f"reconciler_endpoint_up{_URL}": "0x40", "reconciler_suspended": "1x40"}, (), (300, 600)),
     ],
     "certificate-expiring": [
         Case({f"reconciler_endpoint_certificate_expiry_timestamp_seconds{_URL}": "1209661x20 9999999x20"},
