@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -73,6 +74,7 @@ class Notifier:
     def step(self, heard: Heard) -> float | None:
         """Do one errand, if one is due. Returns the seconds until the next call; 0: at once; None: not before there is
         news. A failing target or disk raises nothing."""
+        time.tzset()  # somebody may have changed the machine's time zone, in which quiet hours are written
         at, waits = self._now(), [NEVER]
         for key, wanted in self._targets:
             target = self.box.targets[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +151,18 @@ def test_quiet_hours_end_with_one_message(tmp_path: Path) -> None:
         "degraded: shop/db",
     ]
     assert event == "failure"
+
+
+def test_quiet_hours_follow_the_time_zone_of_the_machine(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, targets=(NotifySettings(URL, quiet="09:00-10:00"),))
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setenv("TZ", "UTC")
+        agent.tell(history(good(), bad()))
+        assert len(agent.letters.sent) == 1
+        machine.setenv("TZ", "JST-9")
+        agent.tell(history(good(), bad(), back()))
+        assert len(agent.letters.sent) == 1
+    time.tzset()
 
 
 def test_fifty_commits_at_once_are_few_messages(tmp_path: Path) -> None:
