@@ -1,4 +1,5 @@
-"""Rejects a network whose subnet covers addresses that the machine, the engine or the agent itself uses."""
+"""Holds a network whose subnet covers addresses that the machine, the engine or the agent itself uses, or whose bridge
+another network has."""
 
 from __future__ import annotations
 
@@ -12,17 +13,23 @@ from reconciler.model.plan import Plan
 
 
 def check_subnets(context: TurnContext, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
-    """Transient if the plan would make a network with a chosen subnet that is in use. No call if the plan makes no
-    network."""
+    """Transient if the plan would make a network with a chosen subnet or bridge that is in use. No call if the plan
+    makes no such network."""
     from reconciler.decide.hold import subnets
 
     networks = subnets.made(plan, desired)
     if not networks:
         return
+    for network, bridge, other in subnets.same_bridge(networks, observed, plan):
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"network {network.name} would take the bridge {bridge}, which the network {other} has",
+            "choose another name for the bridge, or leave it out; nothing is made until then",
+        )
     refs = [service.image_ref for service in desired.services().values()]
     hosts = [*context.options.hosts, *(host for ref in refs if (host := registry(ref)))]
     found = context.ports.observer.addresses_used(subnets.bridges(observed), hosts)
-    claims = [*subnets.engine_claims(observed, [item.name for item in networks]), *found]
+    claims = [*subnets.engine_claims(observed, plan), *found]
     for network, subnet, claim in subnets.collisions(networks, claims):
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,

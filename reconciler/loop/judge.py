@@ -274,12 +274,14 @@ def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:
 
 
 def check_networks(plan: Plan, observed: ObservedState) -> None:
-    """Waits while an unmanaged container is in a network that must be replaced."""
+    """Waits while an unmanaged container is in a network that must be replaced or removed."""
     ours = {item.id for item in observed.containers}
     names = {item.id: item.name for item in observed.foreign}
     for step in plan.steps:
         network = observed.networks.get(step.container or "")
-        if step.action is not Action.REPLACE_NETWORK or network is None or network.containers <= ours:
+        if step.action not in (Action.REPLACE_NETWORK, Action.REMOVE_NETWORK) or network is None:
+            continue
+        if network.containers <= ours:
             continue
         others = ", ".join(sorted(names.get(item, item[:12]) for item in network.containers - ours))
         raise Transient(

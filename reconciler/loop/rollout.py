@@ -170,6 +170,9 @@ class Rollout:
                 self.touched = True
                 applier.remove_network(self._network(step).name)
                 applier.create_network(self._network(step))
+            case Action.REMOVE_NETWORK:
+                self.touched = True
+                applier.remove_network(step.container or "")
             case Action.CREATE_VOLUME:
                 if step.change is Change.LOST:
                     self._hooks.lost(step)

@@ -87,3 +87,30 @@ def test_a_missing_external_network_is_named_with_its_remedy(host: Host) -> None
     assert turn["message"].endswith(f"uses the external network {host.stack}_edge, which does not exist")
     host.engine.create_network(f"{host.stack}_edge", labels={"com.docker.compose.project": host.stack})
     assert host.once()["outcome"] == "Succeeded"
+
+
+@together.with_every_compose
+def test_two_networks_exchange_their_ranges_and_one_gets_another_name(host: Host) -> None:
+    host.configure(address_pool=["10.0.0.0/8"])
+    base = 8 * (int(host.name[1:5], 16) % 30)
+    one, two = (f"10.231.{base + number}.0/24" for number in (1, 2))
+
+    def pushed(first: str, second: str, key: str = "a", **more: Any) -> str:
+        networks = {name: {"ipam": {"config": [{"subnet": text}]}} for name, text in ((key, first), ("b", second))}
+        return host.push({"web": stated("1", networks=[key, "b"]), **more}, networks=networks)
+
+    def addresses() -> dict[str, str]:
+        found = host.container("web")["NetworkSettings"]["Networks"]
+        return {name.rpartition("_")[2]: item["IPAddress"].rpartition(".")[0] + ".0/24" for name, item in found.items()}
+
+    pushed(one, two)
+    assert host.once()["outcome"] == "Succeeded"
+    pushed(two, one, bad={**BROKEN, "depends_on": ["web"]})
+    turn = host.once()
+    assert turn["outcome"] == "RolledBack", turn["message"]
+    assert addresses() == {"a": one, "b": two}
+    pushed(two, one, key="c")
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert addresses() == {"c": two, "b": one}
+    assert host.once()["effects"] == 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler.decide.plan.ranges import chosen, taken
 from reconciler.errors import ImageFailed, ReconcilerError, RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
@@ -100,7 +101,11 @@ class FakeApplier:
                     LABEL_HOST: machine.host,
                     LABEL_SPEC: network.digest,
                 }
-                made = ObservedNetwork(machine.new_id(), network.name, labels, network.digest)
+                if any(taken(other, network) for other in machine.networks.values()):
+                    raise _refused("Pool overlaps with other one on this address space", Reason.DEPENDENCY_NOT_READY)
+                pools = [{"Subnet": text} for text in chosen(network)]
+                raw = {"IPAM": {"Config": pools}} if pools else {}
+                made = ObservedNetwork(machine.new_id(), network.name, labels, network.digest, raw=raw)
                 machine.networks[network.name] = made
 
     def remove_network(self, name: str) -> None:

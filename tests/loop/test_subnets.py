@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.plan.ranges import held
 from reconciler.loop.prepare import Preparer
 from reconciler.loop.turn import Turn
 from reconciler.model.documents import Permissions
 from reconciler.model.observed import ObservedNetwork
 from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.life import RULES, CanonicalRenderer, Life, service
 
 
@@ -19,7 +21,8 @@ class Pooled(Life):
     """The operator lets commits choose any subnet."""
 
     def ports(self) -> Any:
-        rules = replace(RULES, permissions=Permissions(address_pool=("0.0.0.0/0", "::/0")))
+        pool = ("0.0.0.0/0", "::/0")
+        rules = replace(RULES, permissions=Permissions(owner=True, address_pool=pool))
         return replace(super().ports(), preparer=Preparer(CanonicalRenderer(), rules))
 
 
@@ -71,8 +74,6 @@ def test_a_network_that_is_replaced_is_compared_too_and_not_with_itself() -> Non
     life = Pooled()
     life.push_model(model("10.9.3.0/24"))
     assert life.turn().outcome is Outcome.SUCCEEDED
-    raw = {"IPAM": {"Config": [{"Subnet": "10.9.3.0/24"}]}}
-    life.machine.networks["shop_lan"] = replace(life.machine.networks["shop_lan"], raw=raw)
     life.machine.addresses["10.8.0.0/16"] = "the route to the VPN"
     life.push_model(model("10.8.3.0/24"))
     waits(life, "the route to the VPN")
@@ -97,3 +98,64 @@ def test_a_network_that_was_removed_by_hand_is_not_made_again_over_a_new_route()
     del life.machine.networks["shop_lan"]
     life.machine.addresses["10.9.0.0/16"] = "the route to 10.9.0.0/16 (tun0)"
     waits(life, "tun0")
+
+
+def two(first: str, second: str, *, key: str = "lan", bridge: str = "", image: str = "web:1") -> dict[str, Any]:
+    """Two networks with a service in each."""
+    options = {"driver_opts": {"com.docker.network.bridge.name": bridge}} if bridge else {}
+    networks = {
+        key: {"ipam": {"config": [{"subnet": first}]}, **options},
+        "wan": {"ipam": {"config": [{"subnet": second}]}},
+    }
+    services = {"web": service(image, networks={key: None}), "db": service("db:1", networks={"wan": None})}
+    return {"services": services, "networks": networks}
+
+
+def ranges(life: Life) -> dict[str, str]:
+    return {name: next(held(network)) for name, network in life.machine.networks.items()}
+
+
+def test_ranges_can_be_exchanged_and_move_to_a_network_with_another_name() -> None:
+    life = Pooled()
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push_model(two("10.9.2.0/24", "10.9.1.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert ranges(life) == {"shop_lan": "10.9.2.0/24", "shop_wan": "10.9.1.0/24"}
+    life.push_model(two("10.9.2.0/24", "10.9.1.0/24", key="other"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert ranges(life) == {"shop_other": "10.9.2.0/24", "shop_wan": "10.9.1.0/24"}
+    assert life.turn().outcome is Outcome.UNCHANGED
+
+
+def test_a_range_that_moved_returns_with_a_rollback() -> None:
+    life = Pooled()
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("web:2", Behaviour(exits_after=1.0, exit_code=1))
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24", key="other", image="web:2"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert ranges(life) == {"shop_lan": "10.9.1.0/24", "shop_wan": "10.9.2.0/24"}
+    assert life.turn().outcome is Outcome.UNCHANGED
+
+
+def test_a_range_with_an_unmanaged_container_waits_and_nothing_stops() -> None:
+    life = Pooled()
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    network = life.machine.networks["shop_lan"]
+    life.machine.networks["shop_lan"] = replace(network, containers=frozenset({"theirs"}))
+    before = life.machine.snapshot()
+    life.push_model(two("10.9.2.0/24", "10.9.1.0/24"))
+    assert life.turn().reason is Reason.DEPENDENCY_NOT_READY
+    assert life.machine.snapshot() == before
+
+
+def test_a_bridge_of_another_network_is_named() -> None:
+    life = Pooled()
+    raw = {"Options": {"com.docker.network.bridge.name": "br0"}}
+    life.machine.networks["theirs"] = ObservedNetwork("n1", "theirs", raw=raw)
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24", bridge="br0"))
+    turn = life.turn()
+    assert turn.reason is Reason.DEPENDENCY_NOT_READY
+    assert turn.message == "network shop_lan would take the bridge br0, which the network theirs has"

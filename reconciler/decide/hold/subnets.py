@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from reconciler.decide.plan.ranges import bridge, chosen, chosen_bridge, held
 from reconciler.formats.cidr import Range, overlap, range_of
 from reconciler.model.addresses import Claim
 from reconciler.model.desired import DesiredState, Network
@@ -15,35 +16,38 @@ from reconciler.model.observed import ObservedNetwork, ObservedState
 from reconciler.model.plan import Action, Plan
 
 _MAKES = (Action.CREATE_NETWORK, Action.REPLACE_NETWORK)
-_BRIDGE = "com.docker.network.bridge.name"
 
 
 def made(plan: Plan, desired: DesiredState) -> tuple[Network, ...]:
-    """Networks that the plan makes, with a subnet that the commit chooses."""
+    """Networks that the plan makes, with a subnet or a bridge that the commit chooses."""
     names = {step.container for step in plan.steps if step.action in _MAKES}
     networks = [item for stack in desired.stacks for item in stack.networks]
-    return tuple(item for item in networks if item.name in names and chosen(item))
+    return tuple(item for item in networks if item.name in names and (chosen(item) or chosen_bridge(item)))
 
 
-def chosen(network: Network) -> tuple[str, ...]:
-    """The subnets in its definition."""
-    pools = (network.definition.get("ipam") or {}).get("config") or ()
-    return tuple(str(pool["subnet"]) for pool in pools if (pool or {}).get("subnet"))
+def same_bridge(networks: Iterable[Network], observed: ObservedState, plan: Plan) -> Iterator[tuple[Network, str, str]]:
+    """(network, its bridge, the network that has this bridge and stays)."""
+    for network in networks:
+        for there in _staying(observed, plan):
+            if chosen_bridge(network) == bridge(there):
+                yield network, bridge(there), there.name
 
 
 def bridges(observed: ObservedState) -> frozenset[str]:
     """Interfaces of the engine's own networks. Routes through them belong to these networks."""
-    networks = observed.networks.values()
-    named = {str((item.raw.get("Options") or {}).get(_BRIDGE) or f"br-{item.id[:12]}") for item in networks}
-    return frozenset(named)
+    return frozenset(bridge(item) for item in observed.networks.values())
 
 
-def engine_claims(observed: ObservedState, without: Iterable[str]) -> Iterator[Claim]:
-    """`without`: names of networks that will be replaced."""
-    gone = set(without)
-    for name, network in sorted(observed.networks.items()):
-        if name not in gone:
-            yield from (Claim(text, f"the network {name} of the engine") for text in _subnets(network))
+def engine_claims(observed: ObservedState, plan: Plan) -> Iterator[Claim]:
+    """Of networks that are there when the plan makes its own."""
+    for network in _staying(observed, plan):
+        yield from (Claim(text, f"the network {network.name} of the engine") for text in held(network))
+
+
+def _staying(observed: ObservedState, plan: Plan) -> Iterator[ObservedNetwork]:
+    before = plan.steps[: len(plan.steps) - plan.closing]
+    gone = {step.container for step in before if step.action in (Action.REPLACE_NETWORK, Action.REMOVE_NETWORK)}
+    yield from (network for name, network in sorted(observed.networks.items()) if name not in gone)
 
 
 def collisions(networks: Sequence[Network], claims: Iterable[Claim]) -> Iterator[tuple[Network, str, Claim]]:
@@ -61,9 +65,3 @@ def _met(network: Network, known: Sequence[tuple[Range, Claim]]) -> Iterator[tup
         for there, claim in known:
             if subnet is not None and overlap(subnet, there):
                 yield text, claim
-
-
-def _subnets(network: ObservedNetwork) -> Iterator[str]:
-    for pool in (network.raw.get("IPAM") or {}).get("Config") or ():
-        if pool.get("Subnet"):
-            yield str(pool["Subnet"])

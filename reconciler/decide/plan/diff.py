@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.grace import grace_of
+from reconciler.decide.plan.ranges import taken, taker
 from reconciler.decide.slots import pair, removed
-from reconciler.model.desired import DesiredState, Network, Service, ServiceKey, Volume
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.desired import DesiredState, Network, Service, ServiceKey, Volume, wanted_networks
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedNetwork, ObservedState
 from reconciler.model.outcome import Intent
 
 NETWORK_ID = re.compile(r"[0-9a-f]{64}")
@@ -18,8 +19,10 @@ NETWORK_ID = re.compile(r"[0-9a-f]{64}")
 class StateDiff:
     """`pairings` of every service in `order`; `gone`: containers of removed services.
 
-    `services`: as desired; `known`: as in last good. `replaced`: networks whose definition has changed.
-    `namespace_users`: the namespace users of each service.
+    `stacks`: every stack that is or was this host's. `services`: as desired; `known`: as in last good.
+    `replaced`: networks whose definition has changed. `unwanted`: our own networks that nobody uses any more.
+    `yielding`: replaced and unwanted networks that go before others take their range or bridge → why. `late`: networks
+    that can be made only after these or replaced ones are gone. `namespace_users`: the namespace users of each service.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class StateDiff:
         base: DesiredState | None,
         ran_once: frozenset[str] = frozenset(),
         corrections: Corrections = NOTHING,
+        stacks: Collection[str] = (),
     ) -> None:
         self.desired, self.observed, self.intent, self.base, self.corrections = (
             desired,
@@ -38,8 +42,11 @@ class StateDiff:
             base,
             corrections,
         )
+        self.stacks = stacks
         self.services, self.known = desired.services(), base.services() if base else {}
         self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
+        self.unwanted = {n.name: n for n in self._unwanted()}
+        self.yielding, self.late = self._changing_hands()
         lost = {item.id for item in observed.containers if self.lost_network(item)}
         self.pairings = pair(desired, observed, ran_once, corrections.replaced | lost)
         self.gone = removed(desired, observed)
@@ -80,13 +87,43 @@ class StateDiff:
         there = self.observed.networks.get(network.name)
         return there is not None and there.digest is not None and there.digest != network.digest
 
+    def absent(self) -> list[Network]:
+        """Networks that services use and that must be made."""
+        stacks = (stack for stack in self.desired.stacks if not stack.suspended)
+        used = {endpoint.network for stack in stacks for service in stack.services for endpoint in service.endpoints}
+        return [n for n in self.networks() if n.name in used and n.name not in self.observed.networks]
+
+    def _unwanted(self) -> Iterable[ObservedNetwork]:
+        """Only our own networks: of a stack of this host, and made by this host's agent."""
+        wanted = wanted_networks(self.desired)
+        own = {item.id for item in self.observed.containers}
+        suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
+        for name, network in sorted(self.observed.networks.items()):
+            stack = network.labels.get(COMPOSE_PROJECT)
+            ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
+            # The engine refuses while an unmanaged container is in it: it is removed after that container has left.
+            if ours and name not in wanted and stack not in suspended and network.containers <= own:
+                yield network
+
+    def _changing_hands(self) -> tuple[dict[str, str], set[str]]:
+        absent = self.absent()
+        changed = [n for n in self.networks() if n.name in self.replaced]
+        yielding = {}
+        for name in sorted({*self.replaced, *self.unwanted}):
+            found = taker(self.observed.networks[name], [*absent, *changed])
+            if found is not None:
+                yielding[name] = f"{found[0].name} takes its {found[1]}"
+        gone = [self.observed.networks[name] for name in {*self.replaced, *yielding}]
+        return yielding, {n.name for n in absent if any(taken(there, n) for there in gone)}
+
     def moved(self) -> set[ServiceKey]:
-        """Services on a network that is replaced, or with containers in it, and services in their namespaces."""
+        """Services on a network that is replaced or made late, or with containers in one that goes, and services in
+        their namespaces."""
         moved: set[ServiceKey] = set()
         for service in self.order:
             pairing = self.pairings[service.key]
             there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
-            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            attached = any(endpoint.network in self.replaced | self.late for endpoint in service.endpoints)
             attached = attached or any(self.loses_network(item) for item in there)
             if attached or not moved.isdisjoint(service.namespace_owners):
                 moved.add(service.key)
@@ -99,7 +136,7 @@ class StateDiff:
         """
         if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):
             return False
-        lasting = {n.id for name, n in self.observed.networks.items() if name not in self.replaced}
+        lasting = {n.id for name, n in self.observed.networks.items() if name not in self._going}
         return item.network_mode not in lasting
 
     def connected(self, item: Container) -> frozenset[str]:
@@ -109,7 +146,11 @@ class StateDiff:
         return item.networks - stale if self.observed.complete else item.networks
 
     def loses_network(self, item: Container) -> bool:
-        return not self.replaced.isdisjoint(item.networks)
+        return not self._going.isdisjoint(item.networks)
+
+    @property
+    def _going(self) -> set[str]:
+        return {*self.replaced, *self.yielding}
 
 
 def needs(service: Service) -> set[ServiceKey]:

@@ -15,9 +15,9 @@ from reconciler.decide.plan.diff import StateDiff
 from reconciler.decide.plan.switching import Switching
 from reconciler.decide.plan.trials import Trials
 from reconciler.decide.slots import Pairing, Slot
-from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey, wanted_networks
+from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey
 from reconciler.model.documents import LONGEST_STOP
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
+from reconciler.model.observed import COMPOSE_PROJECT, Container, ObservedState
 from reconciler.model.outcome import Intent
 from reconciler.model.plan import Action, Change, Default, Plan, Step
 
@@ -44,9 +44,11 @@ def plan(
     containers stop first.
     """
 
+    ours = {*stacks, *(stack.name for stack in desired.stacks)}
+
     def planned(*, stop_first: bool, cramped: Collection[ServiceKey]) -> tuple[Plan, Sequence[ServiceKey]]:
-        diff = StateDiff(desired, observed, intent, base, ran_once, corrections)
-        planner = _Planner(diff, images, frozenset(stacks), longest_stop, cramped)
+        diff = StateDiff(desired, observed, intent, base, ran_once, corrections, ours)
+        planner = _Planner(diff, images, longest_stop, cramped)
         return planner.plan(stop_first), planner.too_large()
 
     cramped: set[ServiceKey] = set()
@@ -72,7 +74,6 @@ class _Planner:
         self,
         diff: StateDiff,
         images: Sequence[Step],
-        stacks: frozenset[str],
         longest_stop: float,
         cramped: Collection[ServiceKey],
     ) -> None:
@@ -80,7 +81,6 @@ class _Planner:
         self.builder = PlanBuilder(diff.desired, diff.observed, lambda item: diff.grace(item, longest_stop))
         self.desired, self.observed, self.intent = diff.desired, diff.observed, diff.intent
         self.base, self.pairings = diff.base, diff.pairings
-        self.stacks = stacks | {stack.name for stack in diff.desired.stacks}
         self.switching = Switching(diff, self.builder, cramped)
         self.trials = Trials(diff, self.builder, cramped)
         for step in images:
@@ -88,14 +88,13 @@ class _Planner:
             self.builder.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
 
     def plan(self, stop_first: bool) -> Plan:
-        replaced = [n for n in self.diff.networks() if n.name in self.diff.replaced]
         moved = self.diff.moved()
         self.trials.end_left_over()
         self._create_networks_and_volumes()
         self._create(key for key in self.diff.keys_in_order() if key not in moved)
         self.trials.add(self.switching.start_first.keys, moved)
         self.switching.stop_removed()
-        self._replace_networks(replaced, moved)
+        self._replace_networks(moved)
         if stop_first:
             self.switching.make_room()
         self.switching.switch_all()
@@ -114,7 +113,7 @@ class _Planner:
             peak=max((step.memory_after for step in self.builder.steps), default=self.builder.memory.total),
             bound=limit,
             closing=len(self.builder.steps) - closing,
-            violations=tuple(violations(self.diff, self.builder, limit, self.stacks)),
+            violations=tuple(violations(self.diff, self.builder, limit, self.diff.stacks)),
             defaults=tuple(self._defaults()),
         )
 
@@ -127,10 +126,9 @@ class _Planner:
     # -- before anything is stopped ----------------------------------------------------------------------------
 
     def _create_networks_and_volumes(self) -> None:
-        used = {e.network for pairing in self.pairings.values() for e in pairing.service.endpoints}
-        for network in self.diff.networks():
-            if network.name in used and network.name not in self.observed.networks:
-                self.builder.add(Action.CREATE_NETWORK, network.stack, None, network.name, "it does not exist yet")
+        for network in self.diff.absent():
+            if network.name not in self.diff.late:
+                self._create_network(network, "it does not exist yet")
         for stack in self.desired.stacks:
             for volume in stack.volumes if not stack.suspended else ():
                 if volume.name not in self.observed.volumes:
@@ -144,6 +142,9 @@ class _Planner:
                         cause if lost else "it does not exist yet",
                         change=Change.LOST if lost else None,
                     )
+
+    def _create_network(self, network: Network, cause: str) -> None:
+        self.builder.add(Action.CREATE_NETWORK, network.stack, None, network.name, cause)
 
     def _create(self, keys: Iterable[ServiceKey]) -> None:
         for key in keys:
@@ -185,14 +186,23 @@ class _Planner:
 
     # -- the switch --------------------------------------------------------------------------------------------
 
-    def _replace_networks(self, replaced: Sequence[Network], moved: set[ServiceKey]) -> None:
-        if not replaced:
+    def _replace_networks(self, moved: set[ServiceKey]) -> None:
+        replaced, yielding = self.diff.replaced, self.diff.yielding
+        if not replaced and not yielding:
             return
         for service in reversed(self.diff.order):
             if service.key in moved:
                 self.switching.stop_old(self.pairings[service.key], "its network is replaced")
-        for network in replaced:
-            self.builder.add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
+        for name, cause in yielding.items():
+            stack = self.observed.networks[name].labels.get(COMPOSE_PROJECT)
+            self.builder.add(Action.REMOVE_NETWORK, stack, None, name, cause)
+        for network in self.diff.networks():
+            if network.name in self.diff.late:
+                self._create_network(network, "it does not exist yet")
+            elif network.name in replaced and network.name in yielding:
+                self._create_network(network, "changed: its definition")
+            elif network.name in replaced:
+                self.builder.add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
         self._create(key for key in self.diff.keys_in_order() if key in moved)
 
     # -- the verdict and after it ------------------------------------------------------------------------------
@@ -246,15 +256,9 @@ class _Planner:
         self.builder.add(Action.REMOVE_CONTAINER, item.stack, item.service, name, cause, id=item.id)
 
     def _remove_networks(self) -> None:
-        """Only our own networks: of a stack of this host, and made by this host's agent."""
-        wanted = wanted_networks(self.desired)
-        own = {item.id for item in self.observed.containers}
-        suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
-        for name, network in sorted(self.observed.networks.items()):
-            stack = network.labels.get(COMPOSE_PROJECT)
-            ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
-            # The engine refuses while an unmanaged container is in it: it is removed after that container has left.
-            if ours and name not in wanted and stack not in suspended and network.containers <= own:
+        for name, network in self.diff.unwanted.items():
+            if name not in self.diff.yielding:
+                stack = network.labels.get(COMPOSE_PROJECT)
                 self.builder.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
 
 
