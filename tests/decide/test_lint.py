@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.admit.admit import admit
 from reconciler.decide.admit.lint import mutable_tag
+from reconciler.model.documents import HostDocument
 from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned
 
 SOUND: dict[str, Any] = {
@@ -251,6 +253,20 @@ def test_a_healthcheck_that_asks_by_name(asked: str, order: str, trial: bool, ex
     check = {"test": ["CMD", "curl", "-f", asked]}
     web = {**SOUND, "healthcheck": check, "deploy": {"update_config": {"order": order}}}
     assert warned(judge({"services": {"web": web | {"x-reconciler": {"trial": trial}}}})) == expected
+
+
+def test_the_hosts_order_counts_where_the_file_has_none() -> None:
+    mount = {"type": "bind", "source": f"{ROOT}/conf", "target": "/etc/nginx/conf.d", "read_only": True}
+    web = {**SOUND, "healthcheck": {"test": ["CMD", "curl", "http://web:8080"]}}
+    made = candidate({"services": {"proxy": {**SOUND, "volumes": [mount]}, "web": web}})
+    commit = Commit({"conf/site.conf": "location / { proxy_pass http://web:8080; }"})
+
+    def rules(order: str) -> list[str]:
+        document = HostDocument("mini", (made.stack,), default_order=order)
+        return warned(admit(document, [made], commit).violations)
+
+    assert rules("stop-first") == []
+    assert rules("start-first") == ["fixed-address", "name-check"]
 
 
 @pytest.mark.parametrize(

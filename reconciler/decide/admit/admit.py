@@ -90,7 +90,16 @@ def admit(
     subjects: list[Subject] = []
     subjects += [
         Subject(
-            item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets, built, subjects
+            item.stack.name,
+            item.model,
+            item.root,
+            commit,
+            permissions,
+            item.concealed,
+            item.secrets,
+            built,
+            subjects,
+            default_order=document.default_order,
         )
         for item in stacks
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.decide.admit.policies.subject import Finding, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import inside
+from reconciler.model.documents import START_FIRST
 
 LARGEST = 256 * 1024
 """Bytes of a file that is read as nginx's configuration."""
@@ -18,8 +19,7 @@ _NAMED = r"proxy_pass\s+https?://{name}(?=[:/;\s])|\bserver\s+{name}(:\d+)?(?=[;
 
 def findings(subject: Subject) -> Iterator[Finding]:
     """One finding for each nginx of the stack and each start-first service whose address its files name in this way."""
-    services: Mapping[str, Json] = subject.model.get("services") or {}
-    started_first = [name for name, model in sorted(services.items()) if _order(model) == "start-first"]
+    started_first = [service.name for service in subject.services() if service.order == START_FIRST]
     if not started_first:
         return
     for service in subject.services():
@@ -29,10 +29,6 @@ def findings(subject: Subject) -> Iterator[Finding]:
                 if name != service.name and re.search(_NAMED.format(name=re.escape(name)), text):
                     what = f"{path} names {name}, and nginx looks up its address only once"
                     yield service.finding("fixed-address", ("volumes", index), what)
-
-
-def _order(model: Json) -> str:
-    return str(((model.get("deploy") or {}).get("update_config") or {}).get("order") or "")
 
 
 def _files(service: ServiceSubject) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ from reconciler.decide.admit.budget import ending, service_memory
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import inside
 from reconciler.formats.compose_names import SETTINGS
+from reconciler.model.documents import START_FIRST
 
 OWNED = {"uid": frozenset({"0"}), "gid": frozenset({"0"}), "mode": frozenset({"0", "0444", "444", "292"})}
 """Defaults of configs and secrets in containers; Compose 2.26 prints the mode as a decimal number."""
@@ -95,7 +96,7 @@ def _staying(service: ServiceSubject) -> Iterator[Finding]:
         yield service.finding("healthcheck", (), "no healthcheck")
     elif _asks_the_socket(test, service.model.get("environment") or {}):
         yield service.finding("socket-check", ("healthcheck", "test"), "pg_isready without a host")
-    elif _runs_twice(service.model) and _asks_by_name(test, service.name):
+    elif _runs_twice(service) and _asks_by_name(test, service.name):
         yield service.finding("name-check", ("healthcheck", "test"), f"the healthcheck asks {service.name} by name")
     if not service.model.get("restart") and not (service.model.get("deploy") or {}).get("restart_policy"):
         yield service.finding("restart-policy", (), "no restart policy")
@@ -107,10 +108,9 @@ def _asks_the_socket(test: object, environment: Json) -> bool:
     return bool(asked) and "PGHOST" not in told and "PGHOST" not in environment and not _NAMES_HOST.search(arguments)
 
 
-def _runs_twice(model: Json) -> bool:
-    """Whether the service's file asks for a new container beside the old one, start-first or as a trial."""
-    update = (model.get("deploy") or {}).get("update_config") or {}
-    return update.get("order") == "start-first" or (model.get(SETTINGS) or {}).get("trial") not in (None, False)
+def _runs_twice(service: ServiceSubject) -> bool:
+    """Whether a new container is asked for beside the old one, start-first or as a trial."""
+    return service.order == START_FIRST or (service.model.get(SETTINGS) or {}).get("trial") not in (None, False)
 
 
 def _asks_by_name(test: object, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.decide.mounts.mount_paths import CommitPaths
 from reconciler.formats.rules import DEEPER
 from reconciler.formats.yamls import Pointer
-from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Permissions
+from reconciler.model.documents import NOTHING_ALLOWED, STOP_FIRST, BindGrant, Permissions
 from reconciler.model.outcome import Level
 from reconciler.values import dataclass
 
@@ -61,7 +61,7 @@ class Subject:
     `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
     `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
     stacks of the commit, this one too; empty: it is alone. `known`: what policies have found out about all of its
-    services, or of all stacks (in the first of them).
+    services, or of all stacks (in the first of them). `default_order`: the host's.
     """
 
     stack: str
@@ -74,6 +74,7 @@ class Subject:
     built: frozenset[str] = frozenset()
     host: Sequence[Subject] = field(default=(), repr=False, compare=False)
     known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    default_order: str = STOP_FIRST
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):
@@ -94,6 +95,12 @@ class ServiceSubject:
     of: Subject
     name: str
     model: Json
+
+    @property
+    def order(self) -> str:
+        """How the service is to be replaced: as its file says, or the Host document."""
+        update = (self.model.get("deploy") or {}).get("update_config") or {}
+        return str(update.get("order") or self.of.default_order)
 
     def finding(
         self, rule: str, pointer: Pointer, message: str, level: Level | None = None, *, value: str | None = None
