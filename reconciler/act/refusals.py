@@ -20,6 +20,8 @@ OUTSIDE = (
     "networks have overlapping",
     "fully subnetted",
     "non-overlapping ipv4 address pool",
+    "no available ipv4 addresses",
+    "no available ipv6 addresses",
     "already exists",
 )
 """Words of refusals that come from something else on the machine, which may end without a new commit."""

@@ -103,6 +103,7 @@ def test_says_what_is_wrong_and_not_who_passed_it_on() -> None:
         (403, "cannot create network a (br-a): conflicts with network b (br-b): networks have overlapping IPv4"),
         (404, "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to it"),
         (400, "all predefined address pools have been fully subnetted"),
+        (403, "no available IPv4 addresses on this network's address pools: shop_default (" + ID + ")"),
         (404, f"network {ID} not found"),
         (409, "cannot join network of a non running container: " + ID),
         (400, 'invalid mount config for type "bind": bind source path does not exist: /srv/gone'),
