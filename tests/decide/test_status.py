@@ -269,6 +269,18 @@ def test_during_a_rollout_the_host_progresses_towards_the_head() -> None:
     assert status.since == NOW - 5
 
 
+def test_a_running_trial_is_no_service_of_its_own() -> None:
+    trial = replace(container(service("web.trial")), host="mini")
+    rollout = Rollout("2", HEAD, Intent.ADVANCE, 3, 9, Action.WAIT_HEALTHY, "shop", "web.trial", NOW - 5)
+
+    def rows(**changes: object) -> list[str]:
+        status = judge(facts([service()], [container(service()), trial], **changes))
+        return [row.service for stack in status.stacks for row in stack.services]
+
+    assert rows(rollout=rollout) == ["web"]
+    assert rows() == ["web", "web.trial"], "one that a killed agent has left over"
+
+
 def test_without_the_engine_health_is_unknown_and_never_good() -> None:
     asked = one(observed=None, engine_error="the engine does not answer")
     status = judge(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reconciler.decide import footprint
+from reconciler.decide.plan.trials import SUFFIX
 from reconciler.decide.status.explain import active, explain
 from reconciler.decide.status.revisions import attempt_at, head_is_applied, last_applied, last_attempted, warnings
 from reconciler.decide.status.service_status import counted, judge_unwanted, judge_wanted, worst
@@ -88,7 +89,9 @@ def _unwanted(facts: StatusFacts, desired: DesiredState) -> list[ServiceStatus]:
     if facts.observed is None:
         return []
     ours = counted(item for item in facts.observed.containers if item.host == facts.host)
-    wanted = desired.services()
+    wanted = set(desired.services())
+    if facts.rollout is not None:  # a trial belongs to a service that has a row; one that is left over is shown
+        wanted |= {(stack, f"{name}{SUFFIX}") for stack, name in wanted}
     found = _by_service(item for item in ours if (item.stack, item.service) not in wanted)
     return [judge_unwanted(*key, found[key], facts.usage) for key in sorted(found)]
 
