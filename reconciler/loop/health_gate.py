@@ -46,6 +46,7 @@ class HealthGate:
         self._accepted: set[str] = set()
         self._outages = outages
         self._apart: set[str] = set()
+        self._olds: dict[str, ServiceKey] = {}
         self._window_from = clock.monotonic()
         self._progress_at = clock.monotonic()
         self._away, self._whole = 0, True
@@ -66,9 +67,14 @@ class HealthGate:
         self._unseen.add(container)
         self._current = False
 
+    def watch_old(self, container: str, key: ServiceKey) -> None:
+        """Not judged, because the rollout will stop it. If it ends before, its service is down from then on."""
+        self._olds[container] = key
+
     def forget(self, container: str, key: ServiceKey) -> None:
         """The rollout is about to stop the container: judge it no longer."""
         self._tracks.pop(container, None)
+        self._olds.pop(container, None)
         self._stopped.add(container)
         self._current = False
         self._outages.stops(key, container, self._clock.monotonic())
@@ -220,6 +226,9 @@ class HealthGate:
             return
         events = self._watch.events()
         for id in wanted:
+            if id in self._olds:
+                self._look_at_old(id, found.get(id), now)
+                continue
             self._tracks[id] = health.observe(self._tracks[id], found.get(id), self._befallen(id, events), now, late)
         for track in list(self._tracks.values()):
             self._judge(track, now)
@@ -230,9 +239,15 @@ class HealthGate:
         touched = self._watch.touched() | self._unseen
         now = self._clock.monotonic()
         if self._away or not self._whole or now - self._saw_all_at >= LOOK_INTERVAL:
-            self._saw_all_at, touched = now, frozenset(self._tracks)
+            self._saw_all_at, touched = now, frozenset((*self._tracks, *self._olds))
         self._unseen.clear()
-        return [id for id in self._tracks if id in touched]
+        return [id for id in (*self._tracks, *self._olds) if id in touched]
+
+    def _look_at_old(self, id: str, found: Container | None, now: float) -> None:
+        if found is None or found.state != "running":
+            self._outages.stops(self._olds[id], id, now)
+        elif found.health in ("none", "healthy"):
+            self._outages.serves(self._olds[id], id, now)
 
     def _befallen(self, id: str, events: Mapping[str, Collection[str]]) -> Collection[str]:
         """Ignore signals to a container that the rollout stopped itself."""

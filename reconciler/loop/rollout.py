@@ -14,7 +14,7 @@ from reconciler.decide.drift.wanted_facts import limits
 from reconciler.decide.footprint import as_made
 from reconciler.decide.plan.diff import needs
 from reconciler.decide.plan.trials import SUFFIX, trials_of
-from reconciler.decide.slots import by_service
+from reconciler.decide.slots import STANDBY, by_service
 from reconciler.errors import Away, Interrupted, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
@@ -88,7 +88,9 @@ class Rollout:
         self._creating = Creating(world, desired, observed, plan)
         self._there = by_service(observed)
         self._health_gate: HealthGate | None = None
-        self._outages = Outages(self._serving(), down, world.clock.monotonic())
+        self._serving = self._find_serving()
+        now = world.clock.monotonic()
+        self._outages = Outages(self._serving, {**dict.fromkeys(self._left_down(), now), **down}, now)
         self.touched = False
 
     def walk(self) -> None:
@@ -412,26 +414,36 @@ class Rollout:
 
     def _follow_running(self, steps: Sequence[Step]) -> None:
         """Kept containers are judged as well, unless they were unhealthy before and the commit does not change them."""
-        stopping = {step.id for step in steps if step.action is Action.STOP_CONTAINER}
+        stopping = {step.id or "" for step in steps if step.action is Action.STOP_CONTAINER}
         for service in self._services.values():
             for item in self._there.get(service.key, ()):
                 if item.spec == service.spec and item.id not in stopping and item.running:
                     changed = self._unproven_yet(service, item)
+                    if self._is_switched(service):  # an earlier process has started it
+                        self._known.actions.setdefault(service.key, "Switched")
                     if changed or (item.state == "running" and item.health != "unhealthy"):
                         self._follow(service, item, changed)
+        if self._health_gate is not None:
+            for key, ids in self._serving.items():
+                for container in sorted(ids & stopping):
+                    self._health_gate.watch_old(container, key)
 
     def _unproven_yet(self, service: Service, item: Container) -> bool:
         """Containers that the commit changes, or that an earlier process started: until the verdict, the engine must
         not restart them."""
+        changed = self._plan.intent is Intent.ADVANCE and service.key not in self._base
+        return changed or self._is_switched(service) or item.restart != service.restart
+
+    def _is_switched(self, service: Service) -> bool:
+        """Whether the commit replaces its containers."""
         old = self._base.get(service.key)
-        changed = self._plan.intent is Intent.ADVANCE and (old is None or old.spec != service.spec)
-        return changed or item.restart != service.restart
+        return self._plan.intent is Intent.ADVANCE and old is not None and old.spec != service.spec
 
     def _follow(self, service: Service, item: Container, changed: bool) -> None:
         if self._health_gate is not None and not self._suspended(service.stack):
             self._health_gate.follow(service, item.id, changed=changed, apart=_is_apart(service, item))
 
-    def _serving(self) -> dict[ServiceKey, set[str]]:
+    def _find_serving(self) -> dict[ServiceKey, set[str]]:
         """Containers that serve before the first step."""
         found: dict[ServiceKey, set[str]] = {}
         for item in self._observed.containers:
@@ -441,6 +453,13 @@ class Rollout:
             if item.state == "running" and item.health in ("none", "healthy") and not apart:
                 found.setdefault(key, set()).add(item.id)
         return found
+
+    def _left_down(self) -> Iterator[ServiceKey]:
+        """Services whose container was stopped by a rollout that was killed or superseded, while no other serves."""
+        for key, service in self._services.items():
+            standbys = any(item.name.endswith(STANDBY) and not item.running for item in self._there.get(key, ()))
+            if standbys and not service.completes and key not in self._serving and not self._suspended(service.stack):
+                yield key
 
     def _suspended(self, stack: str) -> bool:
         return any(item.name == stack and item.suspended for item in self._desired.stacks)

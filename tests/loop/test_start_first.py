@@ -9,8 +9,9 @@ import pytest
 
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action
-from tests.fakes.behaviour import Behaviour, crashing, never_healthy
-from tests.fakes.life import Life, document, service
+from tests.fakes.behaviour import Behaviour, crashing, healthy, never_healthy
+from tests.fakes.life import GATE, Life, document, service
+from tests.fakes.machine import Died, die
 
 WEB = ("shop", "web")
 
@@ -84,6 +85,48 @@ def test_an_outage_after_the_takeover_is_counted_until_the_standby_serves() -> N
     assert life.turn().outcome is Outcome.ROLLED_BACK
     seconds = downtime(life)[1]
     assert 5.0 <= seconds < 7.0, "unhealthy_grace of 5 s, and the start of the standby"
+
+
+@pytest.mark.parametrize("event", ["kill", "push"])
+def test_an_outage_goes_on_in_the_next_rollout(event: str) -> None:
+    life = Life(interval=1.0)
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("web:2", healthy(4.0))
+    life.behave("web:3", healthy(4.0))
+    life.push(web=service("web:2"))
+    life.during["WaitHealthy"] = die if event == "kill" else lambda: life.push(web=service("web:3"))
+    try:
+        assert life.turn().outcome is Outcome.SUCCEEDED
+    except Died:
+        life.start()
+        assert life.turn().outcome is Outcome.SUCCEEDED
+    action, seconds = downtime(life)
+    assert action == "Switched"
+    assert 3.0 <= seconds < 6.0
+
+
+def test_an_outage_begins_when_somebody_stops_the_old_one() -> None:
+    life = begin()
+    life.behave("web:2", healthy(4.0))
+    life.push(web=web("2"), worker=worker("1"))
+    life.during["WaitHealthy"] = lambda: life.machine.halt(life.machine.named("shop-web-1"), 1.0)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert 3.0 <= downtime(life)[1] < 5.0
+
+
+def test_a_newer_commit_stops_the_candidate_first_where_memory_suffices_for_two() -> None:
+    life = Life(interval=1.0)
+    life.document = document({**GATE, "healthy_deadline": "100s", "progress_deadline": "100s"}, budget="400MiB")
+    life.push(web=web("1"), worker=worker("1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.count(WEB)
+    life.behave("web:2", healthy(50.0))
+    life.push(web=web("2"), worker=worker("1"))
+    life.during["WaitHealthy"] = lambda: life.push(web=web("3"), worker=worker("1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert (life.machine.fewest[WEB], life.machine.most[WEB]) == (1, 2)
+    assert life.running()["shop-web-1"] == "web:3"
 
 
 def test_replicas_are_replaced_some_at_a_time() -> None:

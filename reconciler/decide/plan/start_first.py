@@ -75,6 +75,7 @@ class StartFirst:
             self._builder.note_start_first(service)
         self._do.stop_holders(service)
         serving = len(pairing.slots) - len(todo)
+        self._stop_unused(service, olds)
         self._stop_left_over(service, update, olds, serving if todo else 0, len(pairing.slots))
         for number, group in enumerate(groups(todo, update.parallelism)):
             self._start(service, group, update.delay if number else 0.0)
@@ -84,6 +85,15 @@ class StartFirst:
             drained = self._exchange_names(service, update, group, replaced)
             self._stop(service, update, replaced, "replaced", drained=drained)
         self._stop(service, update, olds, "too many")
+
+    def _stop_unused(self, service: Service, olds: list[Container]) -> None:
+        """Stop candidates of another commit that have not taken over: nobody uses them, and the new ones need their
+        memory."""
+        unused = [item for item in olds if _lacks_name(service, item)]
+        if len(unused) < len(olds):
+            for item in unused:
+                self._builder.stop(item, "it has not taken over", None)
+                olds.remove(item)
 
     def _stop_left_over(
         self, service: Service, update: Update, olds: list[Container], serving: int, wanted: int
@@ -209,6 +219,13 @@ class StartFirst:
         service = next((service for service in known if service and service.spec == item.spec), None)
         found = service is None or not any(aliases_missing(end, item) for end in service.endpoints)
         return found and item.state == "running" and item.health in ("none", "healthy")
+
+
+def _lacks_name(service: Service, item: Container) -> bool:
+    """Whether no client finds the container by the service's name in the service's networks."""
+    networks = item.facts.get("networks") or {}
+    there = [networks[endpoint.network] for endpoint in service.endpoints if endpoint.network in networks]
+    return bool(there) and not any(item.service in known["aliases"] for known in there)
 
 
 def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:
