@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from reconciler.engine import TIMEOUT, engine_calls, explanation
 from reconciler.errors import Transient
@@ -43,23 +43,35 @@ def seen(client: docker.APIClient, own: Sequence[Path], granted: Sequence[Path] 
     paths = list(dict.fromkeys([*own, *granted]))
     there = [path for path in paths if path.exists()]
     found: dict[str, bool | None] = {str(path): False for path in paths}
-    image = next(_images(client), None)
-    if image is None:
-        return found | {str(path): None for path in there}
     _remove_abandoned(client)
-    try:
-        return found | _look(client, image, there, own)
-    except _NoSource:
-        for path in there:
-            try:
-                found |= _look(client, image, [path], own)
-            except _NoSource:
-                found[str(path)] = False
-    return found
+    for image in _images(client):
+        with suppress(_NoImage):
+            return found | _look_at_all(client, image, there, own)
+    return found | {str(path): None for path in there}
 
 
 class _NoSource(Exception):
     """The engine says that one of the paths does not exist."""
+
+
+class _NoImage(Exception):
+    """Somebody has just removed the image."""
+
+
+def _look_at_all(
+    client: docker.APIClient, image: _Image, paths: Sequence[Path], own: Sequence[Path]
+) -> dict[str, bool | None]:
+    """All paths in one container, or each in one of its own if one of them does not exist for the engine."""
+    try:
+        return _look(client, image, paths, own)
+    except _NoSource:
+        found: dict[str, bool | None] = {}
+        for path in paths:
+            try:
+                found |= _look(client, image, [path], own)
+            except _NoSource:
+                found[str(path)] = False
+        return found
 
 
 def _look(
@@ -116,6 +128,8 @@ def _make(client: docker.APIClient, image: _Image, mounts: Sequence[docker.types
     try:
         made = client.create_container(image[0], ["true"], host_config=host_config, name=name, labels=labels)
         return str(made["Id"])
+    except ImageNotFound as error:
+        raise _NoImage from error
     except APIError as error:
         if error.is_client_error() and "bind source path" in explanation(error):
             raise _NoSource from error
