@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -140,6 +141,12 @@ def images(engine: docker.APIClient) -> dict[str, str]:
         return {name: build_image(engine, name, text) for name, text in DOCKERFILES.items()}
 
 
+def some_subnet() -> str:
+    """The first three numbers of a subnet that hardly another test has at this time, or has left."""
+    number = uuid.uuid4().bytes
+    return f"10.{128 + number[0] % 64}.{number[1]}"
+
+
 def build_image(engine: docker.APIClient, name: str, dockerfile: str) -> str:
     tag = f"reconciler-test/{name}"
     for line in engine.build(fileobj=BytesIO(dockerfile.encode()), tag=tag, rm=True, decode=True):
@@ -162,10 +169,17 @@ ANONYMOUS = 64
 def sweep(engine: docker.APIClient, project: str) -> None:
     ours = {"label": f"com.docker.compose.project={project}"}
     anonymous = set()
-    for container in engine.containers(all=True, filters=ours):
-        mounts = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
-        anonymous |= {name for name in mounts if len(name) == ANONYMOUS}
-        engine.remove_container(container["Id"], v=True, force=True)
+    deadline = time.monotonic() + 60
+    while found := engine.containers(all=True, filters=ours):
+        assert time.monotonic() < deadline, [item["Names"] for item in found]
+        for container in found:
+            mounts = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
+            anonymous |= {name for name in mounts if len(name) == ANONYMOUS}
+            # The engine may still do what an agent that was killed had asked for: it is on the way, or gone.
+            try:
+                engine.remove_container(container["Id"], v=True, force=True)
+            except docker.errors.APIError:
+                time.sleep(0.1)
     for name in anonymous:
         with suppress(docker.errors.APIError):  # it was removed with its container, or another one has it
             engine.remove_volume(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -156,11 +157,12 @@ def test_many_threads_at_once_get_their_own_output() -> None:
 
 
 def test_no_file_descriptor_stays_open() -> None:
+    gc.collect()  # what earlier tests have left is closed now, and not in between
     before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
     for _ in range(5):
         shell("echo x", stdin=b"y")
     after = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
-    assert len(after) == len(before)
+    assert len(after) <= len(before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a program's life to ours")

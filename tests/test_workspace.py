@@ -43,7 +43,7 @@ def test_what_a_killed_process_left_goes_with_the_next_start(tmp_path: Path) -> 
     killed, living = started(tmp_path), started(tmp_path)
     try:
         killed.kill()
-        killed.wait()
+        killed.communicate()
         assert len(list(tmp_path.iterdir())) == 2
         sweep(tmp_path)
         assert len(list(tmp_path.iterdir())) == 1
@@ -53,7 +53,7 @@ def test_what_a_killed_process_left_goes_with_the_next_start(tmp_path: Path) -> 
         assert len(list(tmp_path.iterdir())) == 1
     finally:
         living.kill()
-        living.wait()
+        living.communicate()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -19,7 +19,7 @@ from reconciler.formats.create_file import create_file, escaped
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Network, Service, Stack
 from reconciler.model.outcome import Reason
-from tests.conftest import engine_address
+from tests.conftest import engine_address, some_subnet
 
 LABELS = {"dev.reconciler.host": "mini", "dev.reconciler.spec": "5" * 64}
 RUN = ["sh", "-c", "trap exit TERM; sleep 600 & wait"]
@@ -94,7 +94,8 @@ def test_what_compose_does_not_read_is_our_fault_and_quarantines_nothing(context
 
 @pytest.mark.engine
 def test_everything_that_a_service_can_say(context: TurnContext, tmp_path: Path) -> None:
-    pool = docker.types.IPAMPool(subnet="10.213.7.0/24")
+    subnet = some_subnet()
+    pool = docker.types.IPAMPool(subnet=f"{subnet}.0/24")
     front = context.network("front", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
     back, data = context.network("back"), context.volume("data")
     (tmp_path / "conf").write_text("bytes")
@@ -102,7 +103,7 @@ def test_everything_that_a_service_can_say(context: TurnContext, tmp_path: Path)
         creation(
             context.service(
                 "web",
-                networks={front: {"aliases": ["shop"], "ipv4_address": "10.213.7.9"}, back: None},
+                networks={front: {"aliases": ["shop"], "ipv4_address": f"{subnet}.9"}, back: None},
                 volumes=[
                     {"type": "volume", "source": data, "target": "/data", "volume": {}},
                     {"type": "volume", "target": "/unnamed", "volume": {}},
@@ -152,7 +153,7 @@ def test_everything_that_a_service_can_say(context: TurnContext, tmp_path: Path)
     networks = made["NetworkSettings"]["Networks"]
     assert set(networks) == {front, back}
     assert {"shop", "web"} <= set(networks[front]["Aliases"])
-    assert networks[front]["IPAMConfig"]["IPv4Address"] == "10.213.7.9"
+    assert networks[front]["IPAMConfig"]["IPv4Address"] == f"{subnet}.9"
     mounts = {item["Destination"]: item for item in made["Mounts"]}
     assert mounts["/data"]["Name"] == data
     assert (mounts["/conf"]["Source"], mounts["/conf"]["RW"]) == (f"{tmp_path}/conf", False)

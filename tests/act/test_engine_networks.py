@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import docker
@@ -12,6 +13,7 @@ from reconciler.effects import Effects
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.outcome import Reason
+from tests.conftest import some_subnet
 
 pytestmark = pytest.mark.engine
 
@@ -39,11 +41,12 @@ def sleeper(engine: docker.APIClient, image: str, stack: str, **host: Any) -> st
 def test_whole_definition_reaches_the_engine(
     engine: docker.APIClient, applier: EngineApplier, effects: Effects, stack_name: str
 ) -> None:
+    subnet = some_subnet()
     pool = {
-        "subnet": "10.213.78.0/24",
-        "gateway": "10.213.78.254",
-        "ip_range": "10.213.78.128/25",
-        "aux_addresses": {"router": "10.213.78.200"},
+        "subnet": f"{subnet}.0/24",
+        "gateway": f"{subnet}.254",
+        "ip_range": f"{subnet}.128/25",
+        "aux_addresses": {"router": f"{subnet}.200"},
     }
     definition = {
         "driver": "bridge",
@@ -66,10 +69,10 @@ def test_whole_definition_reaches_the_engine(
         "Options": {"k": "v"},
         "Config": [
             {
-                "Subnet": "10.213.78.0/24",
-                "IPRange": "10.213.78.128/25",
-                "Gateway": "10.213.78.254",
-                "AuxiliaryAddresses": {"router": "10.213.78.200"},
+                "Subnet": f"{subnet}.0/24",
+                "IPRange": f"{subnet}.128/25",
+                "Gateway": f"{subnet}.254",
+                "AuxiliaryAddresses": {"router": f"{subnet}.200"},
             }
         ],
     }
@@ -87,14 +90,14 @@ def test_whole_definition_reaches_the_engine(
 
 
 def test_six_reaches_the_engine(engine: docker.APIClient, applier: EngineApplier, stack_name: str) -> None:
-    pools = [{"subnet": "fd00:213:79::/64"}]
+    pools = [{"subnet": f"fd00:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::/64"}]
     wanted = network(stack_name, {"enable_ipv6": True, "ipam": {"config": pools}})
     applier.create_network(wanted)
     assert engine.inspect_network(wanted.name)["EnableIPv6"]
 
 
 def test_pool_in_use_is_the_machines_fault(applier: EngineApplier, stack_name: str) -> None:
-    pool = {"ipam": {"config": [{"subnet": "10.213.80.0/24"}]}}
+    pool = {"ipam": {"config": [{"subnet": f"{some_subnet()}.0/24"}]}}
     applier.create_network(network(stack_name, pool))
     with pytest.raises(RolloutFailed) as refused:
         applier.create_network(network(stack_name, pool, "front"))
@@ -164,15 +167,18 @@ def test_paths_behind_volumes_are_among_those_that_are_looked_at_before_a_start(
 def test_whole_endpoint_reaches_the_engine(
     engine: docker.APIClient, applier: EngineApplier, effects: Effects, images: dict[str, str], stack_name: str
 ) -> None:
-    wanted = network(stack_name, {"ipam": {"config": [{"subnet": "10.213.82.0/24"}]}})
+    subnet = some_subnet()
+    wanted = network(stack_name, {"ipam": {"config": [{"subnet": f"{subnet}.0/24"}]}})
     applier.create_network(wanted)
     container = sleeper(engine, images["actor"], stack_name)
-    endpoint = Endpoint(wanted.name, ("web", "www"), ipv4="10.213.82.7", mac="02:42:0a:d5:52:07")
+    # Engine 26 takes no other hardware address than the one that belongs to the IP address.
+    mac = "02:42:" + ":".join(f"{int(number):02x}" for number in f"{subnet}.7".split("."))
+    endpoint = Endpoint(wanted.name, ("web", "www"), ipv4=f"{subnet}.7", mac=mac)
     applier.connect(container, endpoint)
     engine.start(container)
     made = engine.inspect_container(container)["NetworkSettings"]["Networks"][wanted.name]
     assert {"web", "www"} <= set(made["Aliases"])
-    assert (made["IPAddress"], made["MacAddress"]) == ("10.213.82.7", "02:42:0a:d5:52:07")
+    assert (made["IPAddress"], made["MacAddress"]) == (f"{subnet}.7", mac)
     before = effects.count
     applier.connect(container, endpoint)
     assert effects.count == before

@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.desired import Endpoint
 from reconciler.model.outcome import Reason
+from tests.conftest import some_subnet
 from tests.contract.services import HOST, attached, network, volume
 from tests.contract.worlds import World
 
@@ -151,8 +152,9 @@ def test_disconnected_container_starts_without_its_network(world: World) -> None
 
 
 def test_static_address_is_kept_over_a_switch(world: World) -> None:
-    wanted = world.network({"ipam": {"config": [{"subnet": "10.213.77.0/24"}]}})
-    endpoint = Endpoint(wanted.name, ipv4="10.213.77.9")
+    subnet = some_subnet()
+    wanted = world.network({"ipam": {"config": [{"subnet": f"{subnet}.0/24"}]}})
+    endpoint = Endpoint(wanted.name, ipv4=f"{subnet}.9")
     [old] = world.create(attached(world.service("web"), endpoint))
     world.applier.start(old.id)
     [new] = world.create(attached(world.service("web", revision="2"), endpoint))

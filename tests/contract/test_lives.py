@@ -159,7 +159,7 @@ def test_oom_of_a_child_is_told_though_the_container_lives(world: World) -> None
     container = world.created("web", out_of_memory(0.3))
     with world.observer.watch() as watch:
         world.applier.start(container.id)
-        deadline = world.clock.monotonic() + 20
+        deadline = world.clock.monotonic() + 60
         while container.id not in watch.events() and world.clock.monotonic() < deadline:
             watch.wait(1)
         assert watch.events() == {container.id: {"oom"}}
@@ -176,9 +176,9 @@ def test_oom_of_the_main_process_ends_the_container(world: World) -> None:
 def test_stop_lets_it_end_by_itself(world: World) -> None:
     container = world.ready("web")
     began = world.clock.monotonic()
-    world.applier.stop_all({container.id: 5})
+    world.applier.stop_all({container.id: 60})
     assert world.detail(container.id).exit_code == 0
-    assert world.clock.monotonic() - began < 4
+    assert world.clock.monotonic() - began < 50
 
 
 def test_stop_kills_after_the_grace(world: World) -> None:
@@ -229,7 +229,7 @@ def test_events_say_which_container_they_are_about(world: World) -> None:
     with world.observer.watch() as watch:
         first, second = world.started("web"), world.started("db")
         seen: set[str] = set()
-        deadline = world.clock.monotonic() + 10.0
+        deadline = world.clock.monotonic() + 60.0
         while not {first.id, second.id} <= seen and world.clock.monotonic() < deadline:
             watch.wait(1.0)
             seen |= watch.touched()
@@ -237,16 +237,17 @@ def test_events_say_which_container_they_are_about(world: World) -> None:
         while watch.touched():
             watch.wait(1.0)
         world.applier.stop_all({second.id: 0.0})
-        deadline = world.clock.monotonic() + 30.0
+        deadline = world.clock.monotonic() + 60.0
         while not (touched := watch.touched()) and world.clock.monotonic() < deadline:
             watch.wait(1.0)
         assert touched == {second.id}
 
 
 def test_wait_returns_at_an_event_and_at_the_timeout(world: World) -> None:
-    container = world.started("web", one_shot(0.5))
+    container = world.created("web", one_shot(0.5))
     with world.observer.watch() as watch:
         began = world.clock.monotonic()
+        world.applier.start(container.id)
         assert watch.wait(60)
         assert world.clock.monotonic() - began < 30
         world.until(container.id, exited)

@@ -93,7 +93,7 @@ class World:
     def ready(self, name: str, behaviour: Behaviour = STEADY) -> Container:
         """Started, and its program has printed its first line, after which it handles signals."""
         container = self.started(name, behaviour)
-        deadline = self.clock.monotonic() + 20
+        deadline = self.clock.monotonic() + 60
         while not self.observer.logs(container.id, 1) and self.clock.monotonic() < deadline:
             self.elapse(0.1)
         return container
@@ -106,7 +106,7 @@ class World:
     def detail(self, container: str) -> Container:
         return self.observer.details([container])[container]
 
-    def until(self, container: str, condition: Callable[[Container], bool], seconds: float = 20.0) -> Container:
+    def until(self, container: str, condition: Callable[[Container], bool], seconds: float = 60.0) -> Container:
         """Wait for it, woken by the machine's events; the assertion shows the container's state instead."""
         deadline = self.clock.monotonic() + seconds
         with self.observer.watch() as watch:

@@ -127,7 +127,7 @@ def large(host: Host) -> Host:
 
 def test_files_that_a_kill_left_half_written_must_be_removed_by_the_next_turn(large: Host) -> None:
     with large.started("once") as process:
-        assert eventually(lambda: list((large.state / "trees").glob(".new-*")), 60)
+        assert eventually(lambda: list((large.state / "trees").glob(".new-*")), 60, every=0.002)
         process.kill()
         process.wait()
     assert any(name.startswith("trees/.new-") for name in left_over(large))

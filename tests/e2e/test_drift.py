@@ -170,7 +170,7 @@ def test_a_service_that_keeps_failing_must_be_given_up_and_reported(host: Host) 
     # Add four records of starts in the last minutes to the journal.
     journal, now = host.state / "journal.jsonl", datetime.now(UTC)
     version = json.loads(journal.read_text().splitlines()[0])["v"]
-    for minutes in (9, 8, 7, 5):
+    for minutes in (7, 6, 5, 4):
         at = (now - timedelta(minutes=minutes)).isoformat()
         record = {"v": version, "kind": "healed", "at": at, "stack": host.stack, "service": "web"}
         with journal.open("a") as file:

@@ -213,9 +213,9 @@ def test_a_registry_that_is_away_must_quarantine_nothing(host: Host) -> None:
     before = host.machine()
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        reference = f"127.0.0.1:{closed.getsockname()[1]}/none:1"
-    sha = host.push({**SERVICES, "web": stated("2", image=reference)}, **DATA)
-    turn = host.once()
+        reference = f"127.0.0.1:{closed.getsockname()[1]}/none:1"  # nobody else gets this port, and it does not answer
+        sha = host.push({**SERVICES, "web": stated("2", image=reference)}, **DATA)
+        turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (3, "Failed", "PullFailed")
     assert host.machine() == before
     assert host.note(sha) is None

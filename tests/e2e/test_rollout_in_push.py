@@ -15,6 +15,8 @@ from tests.hooks.tool import git
 pytestmark = pytest.mark.engine
 
 SLOW = healthy("sleep 8; touch /tmp/healthy")
+PATIENT = {"gate": {"healthy_deadline": "5m", "progress_deadline": "5m"}}
+"""A busy machine may need longer for SLOW, and for a second push, than the usual gate allows."""
 
 
 def test_a_push_must_show_plan_steps_and_verdict(host: Host) -> None:
@@ -75,7 +77,7 @@ def test_a_failure_must_show_log_and_remedy_and_the_verdict_last(host: Host) -> 
 def test_a_push_with_no_wait_must_not_wait(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
-        sha = pusher.commit({"app": SLOW})
+        sha = pusher.commit({"app": SLOW}, stack=PATIENT)
         push = pusher.push("-o", "reconciler.no-wait")
         assert push.end() == 0
         assert f"not waited for {sha[:7]}" in "\n".join(push.lines)
@@ -100,7 +102,7 @@ def test_without_an_agent_the_push_must_say_so_and_succeed(host: Host) -> None:
 def test_a_push_must_report_an_agent_that_dies_and_the_next_turn_must_continue(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run") as agent:
-        sha = pusher.commit({"app": SLOW})
+        sha = pusher.commit({"app": SLOW}, stack=PATIENT)
         push = pusher.push()
         push.says("check that all services stay")
         agent.kill()
@@ -113,7 +115,7 @@ def test_a_push_must_report_an_agent_that_dies_and_the_next_turn_must_continue(h
 def test_an_interrupted_push_must_not_change_the_rollout(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
-        sha = pusher.commit({"app": SLOW})
+        sha = pusher.commit({"app": SLOW}, stack=PATIENT)
         push = pusher.push()
         push.says("check that all services stay")
         push.interrupt()
@@ -125,8 +127,7 @@ def test_an_interrupted_push_must_not_change_the_rollout(host: Host) -> None:
 def test_a_newer_push_must_end_the_view_of_the_older_one(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
-        patient = {"healthy_deadline": "5m", "progress_deadline": "5m"}  # a busy machine takes long for the second push
-        first = pusher.commit({"app": living("sleep 1", healthcheck=SLOW["healthcheck"])}, stack={"gate": patient})
+        first = pusher.commit({"app": living("sleep 1", healthcheck=SLOW["healthcheck"])}, stack=PATIENT)
         one = pusher.push()
         one.says("check that all services stay")
         second = pusher.commit({"app": stated("2")})

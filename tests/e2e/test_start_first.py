@@ -91,7 +91,9 @@ def test_running_requests_end_well(host: Host) -> None:
     push("1")
     assert host.once()["outcome"] == "Succeeded"
     push("2")
-    host.exec("client-1", f"({ask('web')} > /tmp/answer; touch /tmp/answered) > /dev/null 2>&1 &")
+    asks = ask("web").replace(" && ", " && touch /tmp/asked && ")
+    host.exec("client-1", f"({asks} > /tmp/answer; touch /tmp/answered) > /dev/null 2>&1 &")
+    host.exec("client-1", "until test -e /tmp/asked; do sleep 0.05; done")  # else the new one may be asked
     assert host.once()["outcome"] == "Succeeded"
     host.exec("client-1", "for n in $(seq 100); do test -e /tmp/answered && break; sleep 0.1; done")
     assert host.exec("client-1", "cat /tmp/answer") == "1"

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.host import BUSY, Host, eventually
 from tests.e2e.services import IMAGE, healthy, service, stated
 from tests.e2e.test_agent import applied, end, file_status
+from tests.e2e.test_operator import asked
 
 pytestmark = pytest.mark.engine
 
@@ -47,8 +48,9 @@ def test_requests_newer_commits_and_signals_must_be_handled_while_a_container_do
         web = host.container("web")
         stuck = host.push({"web": deaf("2")})
         eventually(lambda: at_step(host, "StopContainer"), 30)
-        assert host.run("suspend", "--reason", "x")["outcome"] == "Done"
-        assert host.run("resume")["outcome"] == "Done"
+        asked(host, "suspend", "--reason", "x")
+        asked(host, "resume")
+        assert at_step(host, "StopContainer")
         newest = host.push({"web": deaf("1"), "other": stated("1")})
         note = eventually(lambda: host.note(stuck), 4 * SOON)
         assert note.trailers["State"] == "superseded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import threading
 import time
@@ -22,7 +23,7 @@ from tests.hostile.test_bombs import SECONDS, worked
 from tests.repository import Repository
 
 SENTINEL = "SENTINEL-OF-THE-HOST"
-OUT = "/tmp/reconciler-outside-of-every-commit"
+OUT = f"/tmp/reconciler-outside-of-every-commit-{os.getpid()}"
 LINK, MODULE = "120000", "160000"
 PLAIN = "services:\n  web:\n    image: x:1\n"
 HOST = {"apiVersion": "reconciler/v1", "kind": "Host", "metadata": {"name": "mini"}}

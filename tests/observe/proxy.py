@@ -21,6 +21,7 @@ class Proxy:
         self._hangs = False
         self._delay = 0.0
         self._open: list[socket.socket] = []
+        self._hung: list[socket.socket] = []
         self._watchdog: socket.socket | None = None
 
     def __enter__(self) -> Proxy:
@@ -49,10 +50,12 @@ class Proxy:
 
     def cut(self) -> None:
         """Break all connections; new ones are served."""
-        for end in self._open:
+        for end in [*self._open, *self._hung]:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._open = []
+        for end in self._hung:  # nobody else does
+            end.close()
+        self._open, self._hung = [], []
 
     def refuse(self) -> None:
         """Break all connections and accept none."""
@@ -70,7 +73,7 @@ class Proxy:
                 client, _ = watchdog.accept()
             except OSError:
                 return
-            self._open.append(client)
+            (self._hung if self._hangs else self._open).append(client)
             if not self._hangs:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from tests.git_servers import HttpsGit, SshServer, can_serve_ssh, certificate, h
 from tests.observe.sources import FILES
 from tests.repository import Repository
 
-TOKEN = "canary-source-token-4711"
+TOKEN = f"canary-source-token-{uuid.uuid4().hex[:8]}"
+"""Of this run: all processes of the machine are searched for it."""
 
 
 @pytest.fixture

@@ -172,10 +172,14 @@ def test_a_followed_log_ends_when_it_is_closed(engine: docker.APIClient, make: M
     [answer] = engine.containers(filters={"id": container})
     log = ContainerLog(engine, listed(answer), follow=True, address=engine_address())
     found: list[str] = []
-    reading = threading.Thread(target=lambda: found.extend(line.line for line in log))
+
+    def read() -> None:
+        for line in log:
+            found.append(line.line)
+
+    reading = threading.Thread(target=read)
     reading.start()
-    eventually(lambda: "first" in str(engine.logs(container)))
-    time.sleep(0.2)
+    assert eventually(lambda: bool(found))
     log.close()
     reading.join(30)
     assert (reading.is_alive(), found) == (False, ["first"])

@@ -100,9 +100,12 @@ def test_the_address_that_is_given_is_the_one_that_is_asked(server: Server) -> N
     assert asked(f"http://a..b:{server.port}/").fault == "its host is no name"
 
 
-def test_a_port_counts_as_open_only_while_the_connection_lasts(server: Server) -> None:
+def test_a_port_counts_as_open_only_while_the_connection_lasts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine's proxy accepts, and closes at once where nothing listens behind it."""
-    assert asked(f"tcp://127.0.0.1:{server.port}").fault == "the connection is closed at once"
+    with monkeypatch.context() as patient:
+        patient.setattr(probe, "QUIET", 60.0)
+        patient.setattr(probe, "PATIENCE", 60.0)
+        assert asked(f"tcp://127.0.0.1:{server.port}").fault == "the connection is closed at once"
     server._talk = lambda connection: connection.sendall(b"220 ready\r\n")
     assert asked(f"tcp://127.0.0.1:{server.port}").fault == ""
     server._talk = lambda connection: time.sleep(3)

@@ -84,7 +84,7 @@ def test_a_process_that_starts_anew_goes_on_holding_it(tmp_path: Path) -> None:
             StateLock(state).acquire()
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     with StateLock(state):
         assert holder(state) == os.getpid()
 
@@ -129,13 +129,13 @@ def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
         assert holder(tmp_path) == other.pid
     finally:
         other.kill()
-        other.wait()
+        other.communicate()
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     other = holding(tmp_path)
     other.kill()
-    other.wait()
+    other.communicate()
     assert holder(tmp_path) is None
     with StateLock(tmp_path):
         assert holder(tmp_path) == os.getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from reconciler.formats.targets import problems, secrets, shown
 from reconciler.report.courier import Courier
 from tests.report.targets import Receiver, http, smtp
 
-KEY = "canary-key-4711-of-the-target"
+KEY = f"canary-key-{uuid.uuid4().hex[:8]}-of-the-target"
+"""Of this run: all processes of the machine are searched for it."""
 
 
 @pytest.fixture(scope="module")

@@ -366,7 +366,7 @@ def test_a_pipe_in_place_of_the_token_holds_nobody(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(5.0)
+    reader.join(30.0)
     assert told == [f"{tmp_path}/token holds no token"]
 
 

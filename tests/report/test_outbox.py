@@ -57,11 +57,13 @@ def test_what_waits_is_not_waited_for_at_the_end() -> None:
 
 def test_a_forge_that_never_answers_delays_the_end_by_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outboxes.PATIENCE == 5.0
-    monkeypatch.setattr(outboxes, "PATIENCE", 0.3)
+    monkeypatch.setattr(outboxes, "PATIENCE", 60.0)
     never, begun = threading.Event(), time.monotonic()
     with made(Steps(during=lambda: cast(None, never.wait()))) as outbox:
         outbox.hear(GOOD)
-        assert time.monotonic() - begun < 0.3, "hearing waits for nothing"
+        assert time.monotonic() - begun < 60.0, "hearing waits for nothing"
+        monkeypatch.setattr(outboxes, "PATIENCE", 0.3)
+        begun = time.monotonic()
     assert time.monotonic() - begun < 5.0
     never.set()
 

@@ -62,6 +62,8 @@ def drain(worker: Worker, seconds: float = 20) -> None:
     while time.monotonic() < until:
         worker.step()
         if not any(task.status in (QUEUED, RUNNING) for task in worker.store.all()):
+            for thread in worker.running.values():  # one that has just stored its end still tells it
+                thread.join(20)
             return
         time.sleep(0.02)
     raise AssertionError([task.status for task in worker.store.all()])
@@ -176,7 +178,9 @@ def test_running_and_waiting_tasks_can_be_cancelled(store: Store, tmp_path: Path
 
 
 def test_no_more_tasks_run_at_once_than_allowed(store: Store, tmp_path: Path) -> None:
-    script = "mkdir -p ../running/$$; sleep 0.3; ls ../running | wc -l >>../seen; rmdir ../running/$$"
+    # Each waits for a second one; the last one may wait in vain.
+    both = "n=0; until [ $(ls ../running | wc -l) -ge 2 ] || [ $((n += 1)) -gt 20 ]; do sleep 0.1; done"
+    script = f"mkdir -p ../running/$$; {both}; sleep 0.3; ls ../running | wc -l >>../seen; rmdir ../running/$$"
     for n in range(4):
         submit(store, folder=f"f{n}")
     drain(worker(tmp_path, store, claude=program(tmp_path, script), at_once=2))

@@ -55,7 +55,7 @@ def test_events_wake_the_watcher_and_sigterm_ends_it(
     started: subprocess.Popen[bytes], tmp_path: Path, api: Api
 ) -> None:
     eventually(lambda: "GET /api/v1/artifacts" in api.requests)
-    assert healthy()
+    eventually(healthy)
     # Without events the next scan would come long after this test's time limit.
     notes = tmp_path / "watched/notes"
     (notes / "folder").mkdir()

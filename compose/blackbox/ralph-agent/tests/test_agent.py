@@ -103,7 +103,7 @@ def test_the_cost_of_a_turn_counts_if_its_commit_fails(
     slot.ask("prompt", "Do it.")
     agent = running(claude=str(program), limits=Limits(retry=0.05, same_error=2))
     until(lambda: agent.state.opens == {"same-error": 1})
-    assert agent.state.usd_today == 2 * usd
+    assert agent.state.usd_total == 2 * usd, "which midnight does not reset"
     assert agent.state.last_turn["error"]
 
 
