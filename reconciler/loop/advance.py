@@ -183,7 +183,7 @@ def _roll(
 ) -> Turn:
     observed = context.machine.inspect(desired, base, images=images.values(), new=True)
     for found in _image_probes(context, desired, observed):
-        return _refuse(context, attempt, Failure(found.reason, found.message), desired.content)
+        return _refuse(context, attempt, Failure(found.reason, found.message), desired.content, found.hint)
     base = context.states.good()
     context.states.save(desired, prepared)
     context.states.write_trees(desired, prepared.files)
@@ -249,10 +249,12 @@ def _succeed(context: TurnContext, attempt: Attempt, desired: DesiredState, roll
     return turn
 
 
-def _refuse(context: TurnContext, attempt: Attempt, failure: Failure, content: str | None = None) -> Turn:
+def _refuse(
+    context: TurnContext, attempt: Attempt, failure: Failure, content: str | None = None, hint: str = CORRECT
+) -> Turn:
     """The commit is rejected before anything was created or stopped."""
     ending = Ending(
-        Outcome.REJECTED, failure.reason, failure.message, CommitState.FAILURE, content, failure=failure, hint=CORRECT
+        Outcome.REJECTED, failure.reason, failure.message, CommitState.FAILURE, content, failure=failure, hint=hint
     )
     turn = context.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
     context.states.pin_bad(attempt.revision, content)

@@ -52,6 +52,7 @@ def test_it_is_rejected_before_anything_stops(
     turn = life.turn()
     assert turn.outcome is Outcome.REJECTED, turn
     assert words in turn.message
+    assert "interval" in turn.hint
     assert life.machine.snapshot() == before
     assert life.turn().outcome is Outcome.UNCHANGED
 

@@ -45,6 +45,16 @@ def test_a_fixed_name_that_a_foreign_container_has() -> None:
     assert life.running() == {"shop-a-1": "a:2", "web": "b:1"}
 
 
+def test_a_name_that_somebody_took_while_the_service_was_away() -> None:
+    life = begun()
+    life.machine.vanishes("shop-a-1")
+    life.machine.add_foreign("shop-a-1", 0)
+    life.turn()
+    waits(life, "shop-a-1")
+    del life.machine.foreign["shop-a-1"]
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+
+
 @pytest.mark.parametrize("name", ["shop-c-1", "shop-a-2", "shop-c-2"])
 def test_names_that_compose_gives_are_taken_too(name: str) -> None:
     """The name of a new service, and the names of new containers beside the old ones."""
