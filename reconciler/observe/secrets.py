@@ -44,8 +44,9 @@ class _Loaded:
 
 
 class SecretStore:
-    """The operator's secrets. `folder` None: there are none. `learned` gets all values whenever they were read. `seal`:
-    a digest of a value → the name under which it is mounted, from which nobody can guess the value.
+    """The operator's secrets. `folder` None: there are none. `learned` gets all values whenever they were read,
+    except those that are only a stack's name (of a database, say): masked, the stack would have no name in any output.
+    `seal`: a digest of a value → the name under which it is mounted, from which nobody can guess the value.
 
     Every method raises Usage if a file is readable by others, too large, or not named like a variable, with the command
     that corrects it; Transient if a file disappears while it is read. Earlier contents count until the files can be
@@ -200,7 +201,8 @@ class SecretStore:
         stamps = tuple(stamp(path) for path in paths)
         if not (self._loaded.settled and stamps == self._loaded.stamps):
             stacks = read(folder, paths)
-            self._learned([value for stack in stacks.values() for value in stack.values()])
+            public = {name.encode() for name in stacks}
+            self._learned([value for own in stacks.values() for value in own.values() if value.strip() not in public])
             newest = max((max(stamp[1:3]) for stamp in stamps), default=0)
             settled = time.time() - newest / 1e9 > SETTLED
             texts = {stack: {name: as_text(data) for name, data in own.items()} for stack, own in stacks.items()}

@@ -56,6 +56,15 @@ def test_variables_of_one_stack(folder: Path) -> None:
     assert store.values() == {b"1", b"from its own file\n\n", b"hunter2", b"other"}
 
 
+def test_a_value_that_is_only_the_name_of_a_stack_is_not_masked(folder: Path) -> None:
+    put(folder, "shop.env", "DB=shop\nUSER=blogs\nPASSWORD=shop-hunter2\n")
+    put(folder, "blogs/HOST", "shop\n")
+    redactor = Redactor()
+    store = SecretStore(folder, redactor.register)
+    assert store.variables("shop")["DB"] == "shop"
+    assert redactor.clean("shop/web shop-hunter2 blogs/web") == "shop/web *** blogs/web"
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [
