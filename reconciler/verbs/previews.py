@@ -59,7 +59,7 @@ class Previews:
         if self.busy or self.due_in > 0:
             return
         self._unwanted.clear()
-        self._thread = threading.Thread(target=self.look, args=(LONGEST,), daemon=True, name="preview")
+        self._thread = threading.Thread(target=self._look, args=(LONGEST,), daemon=True, name="preview")
         self._thread.start()
 
     def stop(self) -> None:
@@ -67,7 +67,12 @@ class Previews:
         self._unwanted.set()
         self._next = 0.0
 
-    def look(self, longest: float = PATIENCE) -> None:
+    def look(self) -> None:
+        """Take one look and wait for its end, for PATIENCE at most."""
+        self._unwanted.clear()
+        self._look(PATIENCE)
+
+    def _look(self, longest: float) -> None:
         """Run one look until it ends or is stopped. `longest`: seconds that it may take."""
         try:
             with listening(self._attend):

@@ -49,6 +49,7 @@ def test_a_pull_request_is_judged_and_nothing_is_touched(host: Host, forge: Fake
     context = f"reconciler/{host.name}/preview"
     base = host.push({"web": stated("1"), "db": stated("1")})
     assert host.once()["outcome"] == "Succeeded"
+    assert any(line.endswith("/pulls") for line in forge.requests), "`once` looks after a rollout, too"
     ours = proposed(host, "ours", base, host.files({"web": stated("1"), "db": stated("2"), "new": stated("1")}))
     bad = proposed(host, "bad", base, host.files({"web": stated("1") | {"privileged": True}, "db": stated("1")}))
     forge.open += [OpenPull(1, "ours", ours), OpenPull(2, "bad", bad), OpenPull(3, "ours", ours, fork=True)]

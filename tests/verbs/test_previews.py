@@ -65,6 +65,15 @@ def test_a_stopped_process_is_killed_and_the_next_is_due_at_once(tmp_path: Path)
     until(lambda: not made.busy)
 
 
+def test_a_look_after_a_rollout_must_come_to_its_end(tmp_path: Path) -> None:
+    made = previews(
+        f"import time; time.sleep(0.5); open({str(tmp_path / 'started')!r}, 'a').write('x'); {WELL}", Clock()
+    )
+    made.stop()  # as each step of a rollout does
+    made.look()
+    assert starts(tmp_path) == 1
+
+
 def test_the_process_ends_with_the_agent(tmp_path: Path) -> None:
     ending: list[bool] = []
     made = Previews(
