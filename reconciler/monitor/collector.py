@@ -184,6 +184,7 @@ class Collector:
     def _snapshot(self, now: float, machine: Machine) -> Snapshot:
         sources = self._sources
         made = Snapshot(now, sources.host, sources.interval, heartbeat=_changed_at(sources.turn))
+        failed = sources.errors()
         try:
             status, containers = sources.status()
             history, past = sources.history(SHOWN)
@@ -192,11 +193,13 @@ class Collector:
             measures = Measures(now, machine, answered=False)
             return replace(made, error=told, measures=measures, engine_errors=sources.errors())
         there, watched = {item.id for item in containers}, sources.watched()
-        self._oom = Counter({id: count for id, count in self._oom.items() if id in there})
-        measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom), self._answered)
+        answered = self._answered and sources.errors() == failed
+        if answered:
+            self._oom = Counter({id: count for id, count in self._oom.items() if id in there})
+        measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom), answered)
         return replace(
             made, status=status, history=history, past=past, measures=measures, engine_errors=sources.errors(),
-            watched=watched, endpoints=tuple(item for item in self._checks() if item.watched in watched),
+            watched=watched, endpoints=tuple(item for item in self._checks() if answered and item.watched in watched),
         )  # fmt: skip
 
 
