@@ -231,6 +231,16 @@ WARNED: dict[str, tuple[dict[str, Any], str]] = {
         service(configs=[{"source": "c", "target": "/docker-entrypoint-initdb.d/1.sql"}]),
         "empty-volume-only",
     ),
+    "services.*.configs[].source": (
+        {
+            "services": {
+                "proxy": {"configs": [{"source": "c", "target": "/etc/nginx/nginx.conf"}]},
+                "web": {"deploy": {"update_config": {"order": "start-first"}}},
+            },
+            "configs": {"c": {"name": "c", "content": "upstream shop { server web; }"}},
+        },
+        "fixed-address",
+    ),
     "networks.*.enable_ipv4": ({"networks": {"n": {"enable_ipv4": False}}}, "ipv4-stays"),
     "services.*.deploy.restart_policy": (service(deploy={}), "restart-policy"),
     **{

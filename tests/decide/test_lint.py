@@ -275,6 +275,9 @@ def test_the_hosts_order_counts_where_the_file_has_none() -> None:
         ("location / { proxy_pass http://web:8080; }", "start-first", ["fixed-address"]),
         ("location / { proxy_pass http://web/; }", "start-first", ["fixed-address"]),
         ("upstream shop { server web:8080; }", "start-first", ["fixed-address"]),
+        ("location ~ [.]php$ { fastcgi_pass web:9000; }", "start-first", ["fixed-address"]),
+        ("stream { server { proxy_pass web:5432; } }", "start-first", ["fixed-address"]),
+        ("location / { grpc_pass grpc://web:50051; }", "start-first", ["fixed-address"]),
         ("upstream shop { server web:8080 weight=2; }", "start-first", ["fixed-address"]),
         ("upstream shop { zone a 1m; server web:8080 resolve; }", "start-first", []),
         ("location / { set $to http://web:8080; proxy_pass $to; }", "start-first", []),
@@ -287,4 +290,9 @@ def test_an_nginx_that_keeps_the_address_of_a_start_first_service(text: str, ord
     mount = {"type": "bind", "source": f"{ROOT}/conf", "target": "/etc/nginx/conf.d", "read_only": True}
     web = {**SOUND, "image": "shop:1", "deploy": {"update_config": {"order": order}}}
     model = {"services": {"proxy": {**SOUND, "volumes": [mount]}, "web": web}}
+    assert warned(judge(model, Commit({"conf/site.conf": text}))) == expected
+    used = [{"source": "site", "target": "/etc/nginx/conf.d/site.conf"}]
+    model = {"services": {"proxy": {**SOUND, "configs": used}, "web": web}}
+    assert warned(judge(model | {"configs": {"site": {"name": "site", "content": text}}})) == expected
+    model |= {"configs": {"site": {"name": "site", "file": f"{ROOT}/conf/site.conf"}}}
     assert warned(judge(model, Commit({"conf/site.conf": text}))) == expected

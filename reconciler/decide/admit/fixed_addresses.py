@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from reconciler.decide.admit.policies.subject import Finding, ServiceSubject, Subject
+from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import inside
+from reconciler.formats.yamls import Pointer
 from reconciler.model.documents import START_FIRST
 
 LARGEST = 256 * 1024
 """Bytes of a file that is read as nginx's configuration."""
 
 _COMMENT = re.compile(r"#[^\n]*")
-_NAMED = r"proxy_pass\s+https?://{name}(?=[:/;\s])|\bserver\s+{name}(:\d+)?(?=[;\s])(?![^;]*\bresolve\b)"
-"""A fixed `proxy_pass`, or a server of an `upstream`. With a variable in it, or `resolve`, nginx asks again."""
+_NAMED = (
+    r"\b(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass\s+(?:[a-z]+://)?{name}(?=[:/;\s])"
+    r"|\bserver\s+{name}(:\d+)?(?=[;\s])(?![^;]*\bresolve\b)"
+)
+"""A fixed `proxy_pass` or the like, or a server of an `upstream`. With a variable in it, or `resolve`, nginx asks
+again."""
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
@@ -23,21 +29,33 @@ def findings(subject: Subject) -> Iterator[Finding]:
     if not started_first:
         return
     for service in subject.services():
-        for index, path in _files(service):
-            text = _COMMENT.sub("", subject.commit.text(path))
+        for pointer, path, text in _texts(service):
             for name in started_first:
-                if name != service.name and re.search(_NAMED.format(name=re.escape(name)), text):
+                if name != service.name and re.search(_NAMED.format(name=re.escape(name)), _COMMENT.sub("", text)):
                     what = f"{path} names {name}, and nginx looks up its address only once"
-                    yield service.finding("fixed-address", ("volumes", index), what)
+                    yield service.finding("fixed-address", pointer, what)
 
 
-def _files(service: ServiceSubject) -> Iterator[tuple[int, str]]:
-    """Files of the commit that are mounted as nginx's configuration."""
-    commit = service.of.commit
-    for index, mount in enumerate(service.model.get("volumes") or ()):
-        path = inside(str(mount.get("source") or ""), service.of.root) if mount.get("type") == "bind" else None
-        if path is None or "nginx" not in f"{service.model.get('image')} {mount.get('target')}" or not commit.has(path):
+def _texts(service: ServiceSubject) -> Iterator[tuple[Pointer, str, str]]:
+    """nginx's configuration: its place in the service, its path or name, and the text."""
+    image, commit = str(service.model.get("image") or ""), service.of.commit
+    configs: Json = service.of.model.get("configs") or {}
+    sources: list[tuple[Pointer, Any, Any, Any]] = [
+        (("volumes", index), mount.get("source"), mount.get("target"), None)
+        for index, mount in enumerate(service.model.get("volumes") or ())
+        if mount.get("type") == "bind"
+    ]
+    for index, used in enumerate(service.model.get("configs") or ()):
+        config = configs.get(used.get("source")) or {}
+        place = ("configs", index, "source")
+        sources.append((place, config.get("file") or used.get("source"), used.get("target"), config.get("content")))
+    for pointer, source, target, content in sources:
+        if "nginx" not in f"{image} {target}":
             continue
-        for name in commit.names(path):
+        if content is not None:
+            yield pointer, f"the config {source}", str(content)
+            continue
+        path = inside(str(source or ""), service.of.root)
+        for name in commit.names(path) if path is not None and commit.has(path) else ():
             if commit.size(name) <= LARGEST:
-                yield index, name
+                yield pointer, name, commit.text(name)
