@@ -35,6 +35,9 @@ MISSING = 127
 CONNECT = 30
 """Seconds until a machine that does not answer counts as unreachable."""
 
+PLAIN = ("ClearAllForwardings=yes", "ForwardX11=no", "RemoteCommand=none")
+"""As scp does: what the user's config wants for their own sessions would make ours fail, or add lines to the output."""
+
 LOGIN = 40.0
 """Seconds that a new login may take."""
 
@@ -155,6 +158,7 @@ class Ssh:
         """The ssh command up to the destination. `shared` False: use a new connection."""
         path = str(self._socket) if shared else "none"
         own = [f"ControlPath={path}", f"ConnectTimeout={CONNECT}", "ServerAliveInterval=15", "ServerAliveCountMax=3"]
+        own += PLAIN if "-L" not in options else PLAIN[1:]
         if self.host.address:
             own += [f"HostName={self.host.address}", f"HostKeyAlias={self._known_as}"]
         words = [word for option in own for word in ("-o", option)]

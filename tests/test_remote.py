@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -64,6 +65,19 @@ def test_output_and_exit_code_are_those_of_the_machine(machine: Path, mac: Lapto
         == next(item["reason"] for item in requests if item["verb"] == "suspend").split()
     )
     assert mac.logins() == 1, "one connection serves all"
+
+
+def test_the_config_for_a_persons_own_sessions_stops_no_verb(mac: Laptop, machine: Path) -> None:
+    config = mac.folder / "ssh_config"
+    before = config.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        forward = f"LocalForward {taken.getsockname()[1]} localhost:1\nExitOnForwardFailure yes\n"
+        config.write_text(f"{before}{forward}RemoteCommand tmux attach\n")
+        mac.close()
+        try:
+            assert mac.run("--on", "mini", "history").code == 0
+        finally:
+            config.write_text(before)
 
 
 def test_a_signal_ends_the_verb_there(machine: Path, mac: Laptop) -> None:
