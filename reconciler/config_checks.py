@@ -185,10 +185,14 @@ def _build(read: Document) -> Iterator[Violation]:
         yield _wrong(read, ("build", "memory"), "out-of-range", "must be at least 64MiB", "Write a size like 2GiB.")
 
 
+def is_branch(text: str) -> bool:
+    """Whether git takes a text of the characters that the schema allows as the name of a branch."""
+    return not any(part in text for part in ("..", "//", "/.", ".lock/")) and not text.endswith(("/", ".", ".lock"))
+
+
 def _branch(read: Document) -> Iterator[Violation]:
     branch = _at(read.value, ("source", "branch"))
-    bad = ("..", "//", "/.", "@{")
-    if isinstance(branch, str) and (any(part in branch for part in bad) or branch.endswith(("/", ".", ".lock"))):
+    if isinstance(branch, str) and not is_branch(branch):
         yield _wrong(read, ("source", "branch"), "source-branch", "is no branch's name", "Write it like main.")
 
 

@@ -46,7 +46,7 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
 
 
 def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
-    """Refuse a machine whose agent has another name, or watches another repository, than the options say."""
+    """Refuse a machine whose agent has another name, or watches another repository or branch, than the options say."""
     if have.config is None:
         return
     host, url = have.config.get("host"), (have.config.get("source") or {}).get("url")
@@ -57,6 +57,11 @@ def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
     if url != asked:
         hint = f"change `source.url` in {places.config} there, then `sudo reconciler install`; or --repository {url}"
         yield Check("repository", False, f"the agent of this machine watches {url}, not {asked}", hint)
+    branch = (have.config.get("source") or {}).get("branch", "main")
+    if branch != places.branch:
+        hint = f"change `source.branch` in {places.config} there, then `sudo reconciler install`; or --branch {branch}"
+        told = f"the agent of this machine watches the branch {branch}, not {places.branch}"
+        yield Check("branch", False, told, hint)
     yield from adoption.refusals(places, have, wanted)
 
 
@@ -221,14 +226,14 @@ def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iter
         arguments={"commands": [f"umask 022; git config --system --add safe.directory {path}"]},
         needed=not have.safe,
     )
-    text = shlex.quote(first_document(wanted.name, memory))
+    lines = shlex.join(first_document(wanted.name, memory).splitlines())  # one by one: the dry run shows no line ends
     yield Change(
         "first-commit",
         f"Make a first commit on {places.branch}: the host {wanted.name} without any stack",
         arguments={"commands": [
             f"set -e; umask 027; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; cd \"$d\"; "
             f"git init -q -b {places.branch}; mkdir desired-state; "
-            f"printf %s {text} >desired-state/{wanted.name}.yaml; git add -A; "
+            f"printf '%s\\n' {lines} >desired-state/{wanted.name}.yaml; git add -A; "
             f"git -c user.name=reconciler -c user.email=reconciler@{wanted.name} commit -q "
             f"-m 'Describe the host {wanted.name}'; "
             f"git push -q -o reconciler.no-wait {path} HEAD:refs/heads/{places.branch}"

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.config_checks import is_branch
 from reconciler.errors import Transient, Usage
 from reconciler.model.checks import Check
 from reconciler.model.fleet import RemoteHost
@@ -246,8 +247,8 @@ def _require(typed: argparse.Namespace) -> None:
     if not NAME.fullmatch(typed.name):
         hint = "small letters, digits, _ and -, the first a letter or digit, at most 63 characters"
         raise Usage(Reason.USAGE_INVALID, f"--name {typed.name!r} cannot be the name of a host", hint)
-    if not _BRANCH.fullmatch(typed.branch):
-        hint = "letters, digits, ., _, / and -, the first a letter or digit"
+    if not _BRANCH.fullmatch(typed.branch) or not is_branch(typed.branch):
+        hint = "letters, digits, ., _, / and -, the first a letter or digit, like main"
         raise Usage(Reason.USAGE_INVALID, f"--branch {typed.branch!r} cannot be watched", hint)
     if not _DESTINATION.fullmatch(typed.HOST):
         hint = "write USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"

@@ -87,11 +87,14 @@ def test_an_entry_is_added_and_the_rest_of_the_file_stays(home: dict[str, str], 
     assert load_hosts(home) == (RemoteHost("nas", "nas"),)
 
 
-def test_an_existing_entry_without_the_agents_account_is_reported() -> None:
+def test_an_existing_entry_that_does_not_fit_is_reported() -> None:
     assert entry.fault(HOST, HOST) is None
     found = entry.fault(RemoteHost("mini", "me@target"), HOST)
     assert found is not None
     assert "user: reconciler" in found.hint
+    other = entry.fault(replace(HOST, branch="other"), HOST)
+    assert other is not None
+    assert "must say `branch: main`" in other.message
 
 
 def test_a_name_that_belongs_to_another_machine_is_refused(home: dict[str, str]) -> None:

@@ -96,6 +96,11 @@ def test_another_version_is_installed_by_upgrade() -> None:
         (facts(account_shell="/bin/bash"), "account", "exists on this machine"),
         (facts(have=Have(config={"host": "nas", "source": {"url": "/srv/git/home.git"}})), "name", "nas, not of mini"),
         (facts(have=Have(config={"host": "mini", "source": {"url": "https://x/y"}})), "repository", "https://x/y"),
+        (
+            facts(have=Have(config={"host": "mini", "source": {"url": "/srv/git/home.git", "branch": "next"}})),
+            "branch",
+            "the branch next, not main",
+        ),
     ],
 )
 def test_a_machine_that_does_not_fit_is_refused_with_the_reason(
