@@ -112,11 +112,8 @@ class Deployer:
     def _preview(self, target: str, head: str, agree: Callable[[str], bool] | None) -> None:
         code, plan = self._hands.ask("plan", "--commit", target)
         if plan["outcome"] in ("Held", "Rejected"):
-            raise Usage(
-                Reason.USAGE_INVALID,
-                f"{self._host.name} would not take {target[:12]}: {plan['reason']}: {plan['message']}",
-                plan["hint"],
-            )
+            told = f"{self._host.name} would not take {target[:12]}: {plan['reason']}: {plan['message']}"
+            raise Usage(Reason.USAGE_INVALID, told, self._hint(plan["hint"], target[:12]))
         down = {f"{item['stack']}/{item['service']}": item["atMostSeconds"] for item in plan["downtime"]}
         lines = [f"roll back {self._host.name} from {head[:12]} to the files of {target[:12]}"]
         lines += [f"  {name} restarts" + (f", down for at most {down[name]:g} s" if name in down else "")
@@ -127,6 +124,16 @@ class Deployer:
             raise Usage(Reason.USAGE_INVALID, "nobody could be asked", "add --yes", lines)
         if not agree("\n".join([*lines, "Go on? [y/N] "])):
             raise Interrupted(Reason.INTERRUPTED, "nothing was pushed", "")
+
+    def _hint(self, hint: str, target: str) -> str:
+        """The hint of a plan for `target`. A person can only accept the commit that restores its files."""
+        if f"reconciler accept {target}" not in hint:
+            return hint
+        restore = f"git restore --source={target} --staged --worktree :/"
+        return (
+            f"if this is intended, make the commit by hand (`{restore}`), push it, and accept that commit: "
+            f"`reconciler --on {self._host.name} accept {self._host.branch}`"
+        )
 
     def _pushed(self, sha: str, *, wait: bool, timeout: float) -> Answer:
         begun = time.monotonic()

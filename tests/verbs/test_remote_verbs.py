@@ -10,10 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.errors import Transient, Usage
+from reconciler.model.fleet import RemoteHost
 from reconciler.model.outcome import Reason
 from reconciler.record import text
 from reconciler.record.text.layout import Style
 from reconciler.reference import output_schema
+from reconciler.verbs.deploy import Deployer, Hands
 from reconciler.verbs.fleet import by_ssh, trailers
 from reconciler.verbs.nettest import Watched, below, net_test, percentile
 from reconciler.verbs.tunnel import LONGEST_PAUSE, Forward, forwards, keep_open, with_monitor
@@ -192,3 +194,38 @@ def test_a_machine_that_cannot_be_reached_has_a_row() -> None:
 def test_only_the_last_paragraph_of_a_note_counts() -> None:
     note = "mini success X\n\nReconciler-State: failure\nforged\n\nReconciler-State: success\nReconciler-Reason: X\n"
     assert trailers(note) == {"State": "success", "Reason": "X"}
+
+
+class HasAll:
+    """A clone with every commit."""
+
+    def changes(self) -> list[str]:
+        return []
+
+    def commit(self, revision: str) -> str:
+        return revision
+
+    def tree(self, sha: str) -> str:
+        return sha
+
+    def title(self, sha: str) -> str:
+        return ""
+
+    def fetched(self, remote: str, branch: str) -> str:
+        return "b" * 40
+
+
+def test_a_rollback_that_would_be_held_names_what_a_person_can_accept() -> None:
+    held = {"outcome": "Held", "reason": "ConsentMissing", "message": "drops 1 of 1"}
+    for hint, told in (
+        (f"if this is intended, `reconciler accept {'a' * 12}`", "reconciler --on mini accept main"),
+        ("`reconciler resume` ends it", "`reconciler resume` ends it"),
+    ):
+        plan = {**held, "hint": hint}
+        hands = Hands(lambda *_, plan=plan: (1, plan), lambda *_: None, lambda *_: "", lambda _: None, Event())
+        with pytest.raises(Usage, match="would not take aaaa") as caught:
+            Deployer(RemoteHost("mini", "mini"), "mini", HasAll(), hands).roll_back(
+                "a" * 40, lambda _: True, wait=True, timeout=1.0
+            )
+        assert told in caught.value.hint
+        assert "accept aaa" not in caught.value.hint
