@@ -50,6 +50,7 @@ BUGS = (
         "decide/plan/bounds.py",
         "if step.memory_after > limit + leeway(diff)), None)",
         "if step.memory_after > 2 * limit + leeway(diff)), None)",
+        lives=FEW,
     ),
     Bug(
         "standbys stay",

@@ -257,7 +257,12 @@ class World:
         return names[choice % len(names)] if names else None
 
     def change_by_hand(self, choice: int, kind: str) -> None:
-        """Somebody does this to a container that runs. What is made by hand is ours only once there is a last good."""
+        """Somebody does this to a container that runs. What is made by hand is ours only once there is a last good.
+
+        Nobody takes more than all the memory (see `take_memory`): that would not be the agent's doing.
+        """
+        if "hog" in self.life.machine.foreign:
+            return
         history = self.life.cycle.history
         settled = history.last_good is not None and not history.unfinished and not self._journal.lost
         if kind in tampering.BY_HAND and not settled:
@@ -285,6 +290,8 @@ class World:
                 self.take_name("the-admin")
             case "guest" | "guest with address":
                 self.enter(wishes.FIRST["address"] if "address" in who else 0)
+            case "hog":
+                self.take_memory()
 
     def take_port(self, port: int, process: bool) -> None:
         """Somebody else publishes it, where nobody has it."""
@@ -311,6 +318,13 @@ class World:
         if "shop_default" in machine.networks and "guest" not in machine.foreign and wanted not in ours:
             machine.add_foreign("guest", 0)
             machine.enters("guest", "shop_default", wanted)
+
+    def take_memory(self) -> None:
+        """Somebody else's container gets all the memory that is left."""
+        machine = self.life.machine
+        left = ((BUDGET_MIB - RESERVE_MIB) << 20) - machine.running_memory()
+        if "hog" not in machine.foreign and left > 0:
+            machine.add_foreign("hog", left)
 
     def others_go(self) -> None:
         machine = self.life.machine
