@@ -33,6 +33,8 @@ _MOST_ALIEN = 200
 
 UNCLOSED = "the quoted value is not closed"
 
+_LITERAL = "If the $ belongs to the value, put the value into single quotes ('a$b') or write $$"
+_INVALID = "invalid-dotenv"
 _TAKEN_HINT = "Remove it: the repository must not steer the tools that read it."
 
 
@@ -57,11 +59,12 @@ def dotenv(
 class EnvFile:
     """A service's env_file or label_file. `names`: the variables that it sets; `unset`: variables that cut a value
     short, with the violation; `unusable`: violations of values that Compose would change, and of a file that is too
-    large."""
+    large; `invalid`: violations that explain an error of Compose."""
 
     names: frozenset[str]
     unset: tuple[tuple[str, Violation], ...]
     unusable: tuple[Violation, ...]
+    invalid: tuple[Violation, ...] = ()
 
 
 def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
@@ -71,7 +74,9 @@ def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables)
     reader.read()
     too_large = tuple(found for found in reader.violations if found.rule == "too-large")
-    return EnvFile(frozenset(reader.values), () if too_large else tuple(reader.unset), (*reader.alien, *too_large))
+    invalid = tuple(found for found in reader.violations if found.rule == _INVALID)
+    unset = () if too_large else tuple(reader.unset)
+    return EnvFile(frozenset(reader.values), unset, (*reader.alien, *too_large), invalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class _Reader:
         value = self._known.get(key) if inherited else self._value()
         if value is not None and _ALIEN.search(value):
             message = f"the value of {key} is not UTF-8 text, or has a NUL in it"
-            self._refuse(line, "invalid-dotenv", message, "Save the file as UTF-8.")
+            self._refuse(line, _INVALID, message, "Save the file as UTF-8.")
             self.alien.append(self.violations[-1])
             if len(self.alien) >= _MOST_ALIEN:
                 return False
@@ -185,7 +190,7 @@ class _Reader:
             rest = _ALIEN.sub("\N{REPLACEMENT CHARACTER}", rest)
             self._refuse(
                 self._line,
-                "invalid-dotenv",
+                _INVALID,
                 f"'{rest}' is no variable's name",
                 "Write NAME=value; a name has letters, digits, '_', '.' and '-'.",
             )
@@ -212,7 +217,7 @@ class _Reader:
         match = _QUOTED[quote].match(self._text, start)
         if match is None:
             hint = f"Add the closing {quote}."
-            self._refuse(line, "invalid-dotenv", UNCLOSED, hint)
+            self._refuse(line, _INVALID, UNCLOSED, hint)
             self._position = len(self._text)
             return None
         self._position = match.end()
@@ -224,14 +229,12 @@ class _Reader:
         try:
             expansion = interpolate(value, ChainMap(self._known, self.values), _LONGEST_VALUE)
         except TemplateError as error:
-            rule = "too-large" if isinstance(error, TooLongError) else "invalid-dotenv"
-            self._refuse(line, rule, f"the value cannot be used: {error}", "Correct the value.")
+            long = isinstance(error, TooLongError)
+            hint = "Correct the value." if long else f"{_LITERAL}."
+            self._refuse(line, "too-large" if long else _INVALID, f"the value cannot be used: {error}", hint)
             return None
         for name in expansion.unset:
-            hint = (
-                "If the $ belongs to the value, put the value into single quotes ('a$b') or write $$; else set the "
-                f"variable before this line, or give it a default: ${{{shorten(name)}:-}}."
-            )
+            hint = f"{_LITERAL}; else set the variable before this line, or give it a default: ${{{shorten(name)}:-}}."
             message = f"the variable {shorten(name)} is not set, and the value would be cut there"
             self._refuse(line, "unset-variable", message, hint, Reason.POLICY_VIOLATION)
             self.unset.append((name, self.violations[-1]))

@@ -54,6 +54,7 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
         ("Compose rejects it: Invalid ip address: localhost", 8),
         ("Compose rejects it: Invalid ip address ::1: address ::1:: too many colons in address", 10),
         ("Compose rejects it: Invalid ranges specified for container and host Ports: 90-91 and 8000-8003", 9),
+        ('Compose rejects it: unsupported env_file format "shell"', 13),
         ("Compose rejects it: Invalid hostPort: 80", None),
         ("Compose rejects it: invalid compose project", None),
     ],
@@ -61,6 +62,7 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
 def test_a_value_that_is_called_invalid_is_found_where_one_value_has_it(message: str, line: int | None) -> None:
     text = 'services:\n  web:\n    image: a\n    ports:\n      - "80"\n      - "70000:80"\n      - x:y:z\n'
     text += "      - localhost:1:2\n      - 8000-8003:90-91\n      - ::1:81:82\n"
+    text += "    env_file:\n      - path: a.env\n        format: shell\n"
     found = scan(CommitFiles({"c.yaml": text}), StackDocument("shop", ("c.yaml",)), {})
     violation = Violation(Reason.SCHEMA_INVALID, "compose-rejects", message, "look.", "c.yaml")
     assert placed([violation], found)[0].line == line
@@ -82,3 +84,13 @@ def test_a_number_or_a_date_where_text_belongs_is_answered_with_its_form(pointer
 @pytest.mark.parametrize("violation", [rejection(None), rejection("/services/web", line=9)])
 def test_what_has_no_pointer_or_a_line_already_is_left_as_it_is(violation: Violation) -> None:
     assert placed([violation], scanned()) == (violation,)
+
+
+@pytest.mark.parametrize(("told", "path"), [("failed to read a.env: ", "a.env"), ("", "c.yaml")])
+def test_a_template_in_an_env_file_is_found_at_its_line(told: str, path: str) -> None:
+    files = {"c.yaml": "services: {web: {image: a, env_file: [a.env]}}\n", "a.env": "A=1\nB=x$y${5}\n"}
+    found = scan(CommitFiles(files), StackDocument("shop", ("c.yaml",)), {"y": "1"})
+    message = f'Compose rejects it: {told}Invalid template: "x$y${{5}}"'
+    (item,) = placed([Violation(Reason.SCHEMA_INVALID, "compose-rejects", message, "look.", path)], found)
+    hint = "If the $ belongs to the value, put the value into single quotes ('a$b') or write $$. look."
+    assert (item.path, item.line, item.hint) == ("a.env", 2, hint)

@@ -13,25 +13,34 @@ from reconciler.model.outcome import Violation
 
 _INVALID = (
     re.compile(r"\bInvalid ip address (\S+): address "),
+    re.compile(r'\bunsupported env_file format "([^"]+)"'),
     re.compile(r"\b[Ii]nvalid [A-Za-z ]+: ([^\s:]\S*?)(?:: | and |$)"),
     re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)"),
 )
 """`Invalid hostPort: 70000`, `Invalid ip address x: …`: messages of Compose that name a value and no place."""
 
+_RAW = 'unsupported env_file format "raw"'
 _SPANS = ("interval", "timeout", "start_period", "start_interval", "stop_grace_period")
 
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
     """The violations, each with a place if possible. Those without a line get one from the scanned files: by their
-    pointer, else by the value that Compose calls invalid."""
+    pointer or our own reading of the env file, else by the value that Compose calls invalid."""
     return tuple(_placed(item, scan) if item.line is None else item for item in violations)
 
 
 def _placed(violation: Violation, scan: Scan) -> Violation:
+    # Compose 2.26 names no env file; templates in Compose files were judged before.
+    unnamed = "Invalid template" in violation.message and not violation.pointer and len(scan.invalid) == 1
+    why = scan.invalid.get(violation.path or "") or (next(iter(scan.invalid.values())) if unnamed else None)
+    if why is not None:
+        hint = f"{why.hint} {violation.hint}"
+        return replace(violation, path=why.path, line=why.line, column=why.column, hint=hint)
     if not violation.pointer:
         values = (found[1] for pattern in _INVALID if (found := pattern.search(violation.message)))
         held = next(filter(None, map(scan.holding, values)), None)
-        return replace(violation, path=held.path, line=held.line, column=held.column) if held else violation
+        hint = f"Compose 2.30 and later know it. {violation.hint}" if _RAW in violation.message else violation.hint
+        return replace(violation, path=held.path, line=held.line, column=held.column, hint=hint) if held else violation
     parts = [part.replace("~1", "/").replace("~0", "~") for part in (violation.pointer or "").split("/")[1:]]
     place = scan.locate(*(int(part) if part.isdigit() else part for part in parts))
     meant = _meant(parts) or _form(parts[-1], violation.message)

@@ -27,12 +27,14 @@ from reconciler.values import dataclass
 @dataclass(frozen=True)
 class Scan:
     """The result. `files` are the Compose and dotenv files of the commit that were read, in Compose's order; `named`:
-    with everything else of the commit that Compose reads for this stack, folders with a `/` at the end."""
+    with everything else of the commit that Compose reads for this stack, folders with a `/` at the end. `invalid`: path
+    of an env file → why Compose cannot read it."""
 
     files: tuple[str, ...]
     named: tuple[str, ...]
     references: tuple[Reference, ...]
     violations: tuple[Violation, ...]
+    invalid: Mapping[str, Violation] = field(default_factory=dict, compare=False)
     _locator: Locator = field(default_factory=Locator, repr=False, compare=False)
 
     def locate(self, *pointer: str | int) -> Place:
@@ -77,7 +79,8 @@ def scan(
     violations = [*read.violations, *judged(files, read.references, idle)]
     violations += unset(read, stack.name, idle, strict)
     locator = Locator(tuple(read.units), read.extends)
-    found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), locator)
+    invalid = {path: file.invalid[0] for path, file in read.env_files.items() if file.invalid}
+    found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), invalid, locator)
     if not read.violations:
         violations += too_complex(read, stack.name, found.locate)
     return replace(found, violations=in_order(violations))
