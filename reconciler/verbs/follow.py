@@ -75,7 +75,7 @@ class Following:
         newer = self._repository.newest(self._update.ref)
         if newer is not None and newer != self._update.new and not self._is_rolled_out(documents):
             both = f"{self._update.new[:7]} is superseded by {newer[:7]}"
-            self._say(_phrase(f"reconciler: {both}, which is shown in its own push"))
+            self._tell(f"reconciler: {both}, shown in its own push")
             return True
         if passed >= LONGEST:
             self._say(_phrase("reconciler: no verdict within an hour; `reconciler status` on the machine tells more"))
