@@ -256,7 +256,7 @@ TOGETHER = {"services.*.networks.*.ipv4_address", "services.*.networks.*.ipv6_ad
 
 FITTING = (
     "9s", "16", "2048", "16777216", "1.1.1.1", "::1", "169.254.1.1", "02:42:ac:11:00:02", "x=1.1.1.1", "CHOWN",
-    "linux/amd64", "tcp", "ingress", "default", "any", "10.0.0.0/8", "/x", "x",
+    "linux/amd64", "tcp", "ingress", "default", "any", "10.0.0.0/8", "/x", "x", "/dev/x",
 )  # fmt: skip
 
 
