@@ -11,7 +11,7 @@ from pathlib import Path
 from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Reason
 from reconciler.model.service import ServiceCommand, ServiceFile
-from reconciler.process import run
+from reconciler.process import ProcessTimeout, run
 
 PATIENCE = 150.0
 """Seconds that one call may take: systemd itself waits 90 s for the service to start."""
@@ -54,10 +54,15 @@ class ServiceHands:
         except OSError as error:
             raise _unwritable(error, path) from error
 
-    def call(self, commands: Iterable[ServiceCommand]) -> None:
-        """Make the calls one after the other. Transient, with the service manager's message, if a needed call fails."""
+    def call(self, commands: Iterable[ServiceCommand], patience: float = PATIENCE) -> None:
+        """Make the calls one after the other. Transient, with the service manager's message, if a needed call fails or
+        takes more than `patience` seconds."""
         for command in commands:
-            done = run(command.argv, env=self._environ, timeout=PATIENCE, reason=Reason.SERVICE_FAILED)
+            try:
+                done = run(command.argv, env=self._environ, timeout=patience, reason=Reason.SERVICE_FAILED)
+            except ProcessTimeout as error:
+                told = f"`{shlex.join(command.argv)}` was not done within {patience:g} s"
+                raise Transient(Reason.SERVICE_FAILED, told, command.hint) from error
             if done.returncode != 0 and command.needed:
                 said = (done.stderr or done.stdout).decode(errors="replace").strip()
                 raise Transient(

@@ -19,7 +19,9 @@ from reconciler.verbs import Answer
 Json = Mapping[str, Any]
 
 PROOF = 60.0
-"""Seconds in which the new version has to take a good turn."""
+"""Seconds in which the new version has to be ready, and then to take a good turn."""
+RETURN = 150.0
+"""Seconds that the return of the old version may take: systemd itself waits 90 s for the service to start."""
 LOOK = 0.5
 ENDED = "a signal ended the upgrade"
 CUT_OFF = "an earlier upgrade was cut off"
@@ -49,12 +51,12 @@ class Shelf(Protocol):
 @dataclass(frozen=True, slots=True)
 class Upgrading:
     """`ask`: runs a verb of a version, returns its document; `restart`: restarts the service, which runs the version
-    that the link `current` names. `tell`: prints progress. `stop`: set when the upgrade is to end; the old version
-    returns then."""
+    that the link `current` names, and waits at most so many seconds until it is ready. `tell`: prints progress.
+    `stop`: set when the upgrade is to end; the old version returns then."""
 
     shelf: Shelf
     ask: Callable[..., Json]
-    restart: Callable[[], None]
+    restart: Callable[[float], None]
     tell: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -137,7 +139,7 @@ class Upgrader:
         try:
             parts.shelf.prove(old)
             parts.shelf.switch(new)
-            parts.restart()
+            parts.restart(PROOF)
             why = self._proves_itself(new, before, begun)
         except ReconcilerError as error:
             why = error.message
@@ -156,7 +158,7 @@ class Upgrader:
 
     def _return(self, old: Path) -> None:
         self._parts.shelf.switch(old)
-        self._parts.restart()
+        self._parts.restart(RETURN)
         self._parts.shelf.prove(None)
 
     def _agrees(self, old: Path, new: Path, checks: Checks) -> bool:

@@ -57,7 +57,8 @@ def upgrade(typed: argparse.Namespace, parts: Reading, stop: threading.Event, te
         _asking(parts),
         typed.WHEEL,
     )
-    upgrading = Upgrading(shelf, ask, lambda: hands.call(restart_commands(platform, verbs)), tell, stop)
+    commands = restart_commands(platform, verbs)
+    upgrading = Upgrading(shelf, ask, lambda seconds: hands.call(commands, seconds), tell, stop)
     if typed.self_update and not typed.print:
         with shelf.alone():
             # First of all, whatever the branch asks for: a version that has not proved itself may be unable to take

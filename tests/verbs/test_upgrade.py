@@ -76,7 +76,7 @@ class Machine:
         found: Mapping[str, Any] = self.answers[version.name][verb]
         return found
 
-    def restart(self) -> None:
+    def restart(self, seconds: float) -> None:
         self.restarts.append(self.shelf.current().name)
 
     def now(self) -> float:
@@ -126,9 +126,10 @@ def test_the_old_version_returns_if_the_new_one_does_not_start(shelf: Versions) 
     machine = Machine(shelf, {})
     first = machine.restart
 
-    def restart() -> None:
-        first()
+    def restart(seconds: float) -> None:
+        first(seconds)
         if shelf.current().name == "2.0":
+            assert seconds == 60
             raise Transient(Reason.SERVICE_FAILED, "the service failed", "")
 
     machine.restart = restart  # type: ignore[method-assign]
@@ -141,8 +142,8 @@ def test_a_signal_lets_the_old_version_return(shelf: Versions) -> None:
     machine = Machine(shelf, {"status": status(started=NOW - 100)})
     first = machine.restart
 
-    def restart() -> None:
-        first()
+    def restart(seconds: float) -> None:
+        first(seconds)
         machine.stop.set()
 
     machine.restart = restart  # type: ignore[method-assign]
@@ -186,7 +187,7 @@ def test_an_upgrade_that_is_killed_again_and_again_is_noted_as_failed(shelf: Ver
     machine = Machine(shelf, {})
     plain, new = machine.restart, shelf.folder / "2.0"
 
-    def killed() -> None:
+    def killed(seconds: float) -> None:
         if shelf.current() == new:
             raise Ended(9)
 
@@ -211,7 +212,7 @@ def test_an_upgrade_that_is_killed_again_and_again_is_noted_as_failed(shelf: Ver
 def test_if_the_old_version_does_not_restart_the_message_says_so(shelf: Versions) -> None:
     machine = Machine(shelf, {})
 
-    def restart() -> None:
+    def restart(seconds: float) -> None:
         raise Transient(Reason.SERVICE_FAILED, "systemd does not answer", "")
 
     machine.restart = restart  # type: ignore[method-assign]
