@@ -286,7 +286,7 @@ def check_networks(plan: Plan, observed: ObservedState) -> None:
         others = ", ".join(sorted(names.get(item, item[:12]) for item in network.containers - ours))
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,
-            f"network {network.name} is to be replaced, and containers that are not ours are in it: {others}",
+            f"network {network.name} must be replaced or removed, and unmanaged containers are in it: {others}",
             f"docker network disconnect {network.name} CONTAINER; it is tried again by itself",
         )
 

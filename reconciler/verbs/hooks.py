@@ -121,7 +121,7 @@ class RepositoryHooks:
         """Remove what `install` made, and put back what was there before. Hooks that other repositories use as well
         stay: without our settings they do nothing in this one."""
         others = self._others()
-        # The folder may be one for clones and bare repositories alike.
+        # Clones and bare repositories may share the folder.
         found = [] if others else self._hooks(OF_CLONES + OF_BARE if self._place.shared else ())
         gone = [item for item in found if item.ours]
         try:
@@ -167,7 +167,7 @@ class RepositoryHooks:
         return name if before is None else f"{name}={before}"
 
     def _hooks(self, names: Sequence[str] = ()) -> list[Hook]:
-        """Those of this kind of repository, or the named ones."""
+        """The hooks `names`; without names those of this kind of repository."""
         names = names or (OF_BARE if self._place.bare else OF_CLONES)
         return [_hook(self._place.hooks / name) for name in names]
 
@@ -175,9 +175,9 @@ class RepositoryHooks:
         """Why our hooks in the folder check nothing here; '' if they do."""
         program = self._get(PROGRAM)
         if program is None:
-            return "they do nothing here: this repository has not installed them; run `reconciler hooks install`"
+            return "the hooks check nothing: this repository has not installed them; run `reconciler hooks install`"
         if shutil.which(program) is None:
-            return f"they check nothing: this account cannot run {program}; run `reconciler hooks install` again"
+            return f"the hooks check nothing: this account cannot run {program}; run `reconciler hooks install` again"
         return ""
 
     def _in_the_way(self, hooks: Sequence[Hook]) -> list[str]:

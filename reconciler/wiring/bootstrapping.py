@@ -248,7 +248,7 @@ def _require(typed: argparse.Namespace) -> None:
         hint = "small letters, digits, _ and -, the first a letter or digit, at most 63 characters"
         raise Usage(Reason.USAGE_INVALID, f"--name {typed.name!r} cannot be the name of a host", hint)
     if not _BRANCH.fullmatch(typed.branch) or not is_branch(typed.branch):
-        hint = "letters, digits, ., _, / and -, the first a letter or digit, like main"
+        hint = "write a branch like main or team/main: letters, digits, ., _, / and -, the first a letter or digit"
         raise Usage(Reason.USAGE_INVALID, f"--branch {typed.branch!r} cannot be watched", hint)
     if not _DESTINATION.fullmatch(typed.HOST):
         hint = "write USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"
