@@ -20,7 +20,7 @@ def main() -> int:
         print(f"reconciler {__version__}")
         return 0
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `cli` listens; Ctrl-C during imports would print a trace
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `cli` listens; else Ctrl-C prints a traceback
     gc.set_threshold(RARELY)
     from reconciler import cli
 

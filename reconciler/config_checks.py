@@ -186,7 +186,7 @@ def _build(read: Document) -> Iterator[Violation]:
 
 
 def is_branch(text: str) -> bool:
-    """Whether git takes a text of the characters that the schema allows as the name of a branch."""
+    """Whether git accepts `text` as the name of a branch. The schema has judged its characters."""
     return not any(part in text for part in ("..", "//", "/.", ".lock/")) and not text.endswith(("/", ".", ".lock"))
 
 

@@ -36,7 +36,8 @@ CONNECT = 30
 """Seconds until a machine that does not answer counts as unreachable."""
 
 PLAIN = ("ClearAllForwardings=yes", "ForwardX11=no", "RemoteCommand=none")
-"""As scp does: what the user's config wants for their own sessions would make ours fail, or add lines to the output."""
+"""Options that scp sets, too: forwards and commands that the user's config asks for would make our calls fail, or add
+lines to the output."""
 
 LOGIN = 40.0
 """Seconds that a new login may take."""

@@ -142,7 +142,7 @@ def images(engine: docker.APIClient) -> dict[str, str]:
 
 
 def some_subnet() -> str:
-    """The first three numbers of a subnet that hardly another test has at this time, or has left."""
+    """The first three numbers of a subnet that hardly any other test uses, or has left behind."""
     number = uuid.uuid4().bytes
     return f"10.{128 + number[0] % 64}.{number[1]}"
 
@@ -175,7 +175,7 @@ def sweep(engine: docker.APIClient, project: str) -> None:
         for container in found:
             mounts = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
             anonymous |= {name for name in mounts if len(name) == ANONYMOUS}
-            # The engine may still do what an agent that was killed had asked for: it is on the way, or gone.
+            # The engine may still carry out requests of a killed agent: the container may be half removed, or gone.
             try:
                 engine.remove_container(container["Id"], v=True, force=True)
             except docker.errors.APIError:

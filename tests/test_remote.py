@@ -67,7 +67,7 @@ def test_output_and_exit_code_are_those_of_the_machine(machine: Path, mac: Lapto
     assert mac.logins() == 1, "one connection serves all"
 
 
-def test_the_config_for_a_persons_own_sessions_stops_no_verb(mac: Laptop, machine: Path) -> None:
+def test_forwards_and_commands_of_the_ssh_config_stop_no_verb(mac: Laptop, machine: Path) -> None:
     config = mac.folder / "ssh_config"
     before = config.read_text()
     with socket.create_server(("127.0.0.1", 0)) as taken:

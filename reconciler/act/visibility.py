@@ -61,7 +61,7 @@ class _NoImage(Exception):
 def _look_at_all(
     client: docker.APIClient, image: _Image, paths: Sequence[Path], own: Sequence[Path]
 ) -> dict[str, bool | None]:
-    """All paths in one container, or each in one of its own if one of them does not exist for the engine."""
+    """Look at all paths in one container; if one of them does not exist for the engine, at each in its own."""
     try:
         return _look(client, image, paths, own)
     except _NoSource:

@@ -226,7 +226,7 @@ def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iter
         arguments={"commands": [f"umask 022; git config --system --add safe.directory {path}"]},
         needed=not have.safe,
     )
-    lines = shlex.join(first_document(wanted.name, memory).splitlines())  # one by one: the dry run shows no line ends
+    lines = shlex.join(first_document(wanted.name, memory).splitlines())  # a word each: the dry run shows no line ends
     yield Change(
         "first-commit",
         f"Make a first commit on {places.branch}: the host {wanted.name} without any stack",

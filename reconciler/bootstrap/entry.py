@@ -78,8 +78,8 @@ def set_address(host: RemoteHost, environ: Mapping[str, str]) -> Check | None:
 
 
 def fault(there: RemoteHost, wanted: RemoteHost) -> Check | None:
-    """Why verbs cannot use an entry that existed before: it lacks the agent's account, or names another branch than the
-    agent watches. None: they can."""
+    """Why verbs cannot use an entry that existed before: it does not name the agent's account, or not the branch that
+    the agent watches. None: they can."""
     if there.user != wanted.user:
         told = f"the entry of {there.name} in hosts.yaml must say `user: {wanted.user}`, the account of the agent"
     elif there.branch != wanted.branch:

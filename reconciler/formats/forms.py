@@ -153,7 +153,7 @@ def host_address(value: object) -> bool:
 
 
 def device(value: object) -> bool:
-    """The engine looks for the path on the host, and its answer tells whether it is there."""
+    """A path below /dev. The engine looks for it on the host, and its answer would tell whether another path exists."""
     path = str(value)
     return path.startswith("/dev/") and posixpath.normpath(path) == path.rstrip("/")
 

@@ -1,5 +1,5 @@
-"""Holds a network whose subnet covers addresses that the machine, the engine or the agent itself uses, or whose bridge
-another network has."""
+"""Holds a commit with a network whose subnet covers addresses that the machine, the engine or the agent itself uses, or
+whose bridge another network has."""
 
 from __future__ import annotations
 

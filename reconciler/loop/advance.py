@@ -144,7 +144,7 @@ def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, 
 
 
 def _image_probes(context: TurnContext, desired: DesiredState, observed: ObservedState) -> tuple[Violation, ...]:
-    """Health checks of images that the machine has, which no commit may have."""
+    """Violations by health checks of images that the machine has."""
     asked = image_probes.checked_by_image(desired, observed)
     if not asked:
         return ()

@@ -68,7 +68,8 @@ class HealthGate:
         self._current = False
 
     def watch_old(self, container: str, key: ServiceKey) -> None:
-        """Not judged, because the rollout will stop it. If it ends before, its service is down from then on."""
+        """Watch a container that the rollout will stop, without judging it. If it ends before that, its service is down
+        from then on."""
         self._olds[container] = key
 
     def forget(self, container: str, key: ServiceKey) -> None:

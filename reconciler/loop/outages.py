@@ -22,7 +22,7 @@ class Outages:
             self._end(key, now)
 
     def stops(self, service: ServiceKey, container: str, now: float) -> None:
-        """The rollout stops the container, or it ends before that."""
+        """The rollout stops the container, or the container ends before that."""
         self._seconds.setdefault(service, 0.0)
         self._leaves(service, container, now)
 

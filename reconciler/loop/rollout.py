@@ -455,7 +455,7 @@ class Rollout:
         return found
 
     def _left_down(self) -> Iterator[ServiceKey]:
-        """Services whose container was stopped by a rollout that was killed or superseded, while no other serves."""
+        """Services of which nothing serves, because an earlier rollout (killed or superseded) has stopped it."""
         for key, service in self._services.items():
             standbys = any(item.name.endswith(STANDBY) and not item.running for item in self._there.get(key, ()))
             if standbys and not service.completes and key not in self._serving and not self._suspended(service.stack):

@@ -25,8 +25,8 @@ def rfc3339(seconds: float, to: str = "microseconds") -> str:
 
 
 def left(until: float, now: float, longest: float) -> float:
-    """Seconds that are left of a pause, at most `longest`. If more would be left, the clock was set back since it
-    began, and it is over."""
+    """Seconds that are left of a pause, which lasts `longest` at most. If more seem to be left, the clock was set back
+    since the pause began, and the pause is over."""
     remaining = until - now
     return remaining if 0 < remaining <= longest else 0.0
 

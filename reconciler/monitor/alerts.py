@@ -52,7 +52,7 @@ class Alerts:
         self._lasting = {
             item.finding.key: Lasting(item.finding, item.since, active=True)
             for item in known
-            if item.finding.about != TEST  # `look` gets it as long as it lasts
+            if item.finding.about != TEST  # `look` is given the test as long as it lasts
         }
         self._counts: dict[tuple[str, str], int] = {}
         self._counted = {

@@ -45,7 +45,7 @@ class _Loaded:
 
 class SecretStore:
     """The operator's secrets. `folder` None: there are none. `learned` gets all values whenever they were read,
-    except those that are only a stack's name (of a database, say): masked, the stack would have no name in any output.
+    except those that are only the name of a stack, as databases often have: all output would show this stack as `***`.
     `seal`: a digest of a value → the name under which it is mounted, from which nobody can guess the value.
 
     Every method raises Usage if a file is readable by others, too large, or not named like a variable, with the command

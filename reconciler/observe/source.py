@@ -70,7 +70,7 @@ class GitSource:
         self._raw: tuple[str, bytes] = ("", b"")
         self._may_correct = False
         self._prepared: int | None = None
-        """`git.begun` when the mirror was last prepared. If it is the same now, no git process has left anything."""
+        """`git.begun` when the mirror was last prepared. If it is still the same, no git process has run since."""
 
     def fetch(self) -> Commit:
         """The branch's head. Transient (FetchFailed, DiskFailed) if the remote or the branch cannot be read."""

@@ -192,7 +192,7 @@ class Delivery:
 
     def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
         """Without an id in the outbox, the commit's comments are searched: another process may have made ours. A
-        message that only edits makes no comment, unless ours was removed."""
+        message that only edits makes a comment only if ours was removed."""
         from reconciler.report.comment import comment, marker  # not loaded by an agent without pending messages
 
         text = self._clean(comment(message, self._policy))

@@ -126,7 +126,7 @@ class Deployer:
             raise Interrupted(Reason.INTERRUPTED, "nothing was pushed", "")
 
     def _hint(self, hint: str, target: str) -> str:
-        """The hint of a plan for `target`. A person can only accept the commit that restores its files."""
+        """The hint of a plan for `target`. A person cannot accept `target` itself, only a new commit with its files."""
         if f"reconciler accept {target}" not in hint:
             return hint
         restore = f"git restore --source={target} --staged --worktree :/"

@@ -19,7 +19,7 @@ from reconciler.verbs import Answer
 Json = Mapping[str, Any]
 
 PROOF = 60.0
-"""Seconds in which the new version has to be ready, and then to take a good turn."""
+"""Seconds until the new version has to report ready, and as many again until its first good turn."""
 RETURN = 150.0
 """Seconds that the return of the old version may take: systemd itself waits 90 s for the service to start."""
 LOOK = 0.5

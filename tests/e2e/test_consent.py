@@ -115,7 +115,7 @@ def test_a_subnet_that_the_machine_or_the_engine_uses_must_not_be_taken(host: Ho
     looks = [of_this_machine(_bridges(host)) for _ in range(2)]
     used = [found for claim in looks[0] if claim in looks[1] and (found := range_of(claim.range)) is not None]
     own = next(str(item) for item in used if item.version == 4 and not item.is_loopback)
-    subnet = f"{some_subnet()}.0/24"  # none that the engine could choose for another test, once it is free
+    subnet = f"{some_subnet()}.0/24"  # the engine gives none of these to another test
     pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=subnet)])
     theirs = host.engine.create_network(f"{host.stack}-theirs", ipam=pool)["Id"]
     try:

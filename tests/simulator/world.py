@@ -259,7 +259,7 @@ class World:
     def change_by_hand(self, choice: int, kind: str) -> None:
         """Somebody does this to a container that runs. What is made by hand is ours only once there is a last good.
 
-        Nobody takes more than all the memory (see `take_memory`): that would not be the agent's doing.
+        Nothing happens after `take_memory`: more memory in use than there is would not be the agent's doing.
         """
         if "hog" in self.life.machine.foreign:
             return

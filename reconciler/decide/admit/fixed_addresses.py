@@ -19,8 +19,8 @@ _NAMED = (
     r"\b(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass\s+(?:[a-z]+://)?{name}(?=[:/;\s])"
     r"|\bserver\s+{name}(:\d+)?(?=[;\s])(?![^;]*\bresolve\b)"
 )
-"""A fixed `proxy_pass` or the like, or a server of an `upstream`. With a variable in it, or `resolve`, nginx asks
-again."""
+"""A `proxy_pass` (or `fastcgi_pass` and the like) with a fixed name, or a server of an `upstream`. With a variable, or
+with `resolve`, nginx asks again."""
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _texts(service: ServiceSubject) -> Iterator[tuple[Pointer, str, str]]:
-    """nginx's configuration: its place in the service, its path or name, and the text."""
+    """nginx's configuration: for each file or config its place in the service, its path or name, and its text."""
     image, commit = str(service.model.get("image") or ""), service.of.commit
     configs: Json = service.of.model.get("configs") or {}
     sources: list[tuple[Pointer, Any, Any, Any]] = [

@@ -109,7 +109,7 @@ def _asks_the_socket(test: object, environment: Json) -> bool:
 
 
 def _runs_twice(service: ServiceSubject) -> bool:
-    """Whether a new container is asked for beside the old one, start-first or as a trial."""
+    """Whether the service asks for a new container beside the old one, start-first or as a trial."""
     return service.order == START_FIRST or (service.model.get(SETTINGS) or {}).get("trial") not in (None, False)
 
 

@@ -25,7 +25,7 @@ def begin_anew(revision: str) -> str:
 
 def started_again(backoff: RestartBackoff, at: float) -> RestartBackoff:
     """One more start, at `at`."""
-    # A start that lies ahead was before the clock was set back.
+    # The clock was set back after a start whose time is in the future: such a start no longer counts.
     times = (*(time for time in backoff.times if 0 <= at - time < REMEMBERED), at)
     recent = [time for time in times if at - time < WITHIN]
     return RestartBackoff(times, backoff.given_up or len(recent) >= MOST)

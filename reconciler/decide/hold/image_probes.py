@@ -1,7 +1,7 @@
 """Health checks of images that no commit may have: the first probe comes after the gate's deadline, or the probes come
 too often. Pure.
 
-The file's own check is judged with the policies. That of the image is known only when the machine has the image.
+Policies judge the check in the file. The check of the image is known only when the machine has the image.
 """
 
 from __future__ import annotations

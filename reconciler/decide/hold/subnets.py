@@ -1,4 +1,4 @@
-"""Finds addresses in use that a chosen subnet would cover. Pure.
+"""Finds addresses in use that a chosen subnet would cover, and networks that have a chosen bridge. Pure.
 
 A network's subnet becomes a route of the machine: the machine can no longer reach other hosts there, and containers of
 the commit answer instead. So a subnet is checked before the network is made, whatever was granted.
@@ -26,7 +26,7 @@ def made(plan: Plan, desired: DesiredState) -> tuple[Network, ...]:
 
 
 def same_bridge(networks: Iterable[Network], observed: ObservedState, plan: Plan) -> Iterator[tuple[Network, str, str]]:
-    """(network, its bridge, the network that has this bridge and stays)."""
+    """(network, bridge that it asks for, name of the network that has this bridge and stays)."""
     for network in networks:
         for there in _staying(observed, plan):
             if chosen_bridge(network) == bridge(there):
@@ -39,7 +39,7 @@ def bridges(observed: ObservedState) -> frozenset[str]:
 
 
 def engine_claims(observed: ObservedState, plan: Plan) -> Iterator[Claim]:
-    """Of networks that are there when the plan makes its own."""
+    """Subnets of the networks that still exist when the plan makes new ones."""
     for network in _staying(observed, plan):
         yield from (Claim(text, f"the network {network.name} of the engine") for text in held(network))
 

@@ -21,8 +21,9 @@ class StateDiff:
 
     `stacks`: every stack that is or was this host's. `services`: as desired; `known`: as in last good.
     `replaced`: networks whose definition has changed. `unwanted`: our own networks that nobody uses any more.
-    `yielding`: replaced and unwanted networks that go before others take their range or bridge → why. `late`: networks
-    that can be made only after these or replaced ones are gone. `namespace_users`: the namespace users of each service.
+    `yielding`: replaced and unwanted networks whose range or bridge another network takes → why; they are removed
+    first. `late`: networks that can be made only when a yielding or replaced one is gone. `namespace_users`: the
+    namespace users of each service.
     """
 
     def __init__(

@@ -87,8 +87,7 @@ class StartFirst:
         self._stop(service, update, olds, "too many")
 
     def _stop_unused(self, service: Service, olds: list[Container]) -> None:
-        """Stop candidates of another commit that have not taken over: nobody uses them, and the new ones need their
-        memory."""
+        """Stop candidates of another commit that do not serve yet: the new ones need their memory."""
         unused = [item for item in olds if _lacks_name(service, item)]
         if len(unused) < len(olds):
             for item in unused:

@@ -24,13 +24,13 @@ _SPANS = ("interval", "timeout", "start_period", "start_interval", "stop_grace_p
 
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
-    """The violations, each with a place if possible. Those without a line get one from the scanned files: by their
-    pointer or our own reading of the env file, else by the value that Compose calls invalid."""
+    """The violations, each with a place if possible. Those without a line get one from the scanned files: by our
+    own reading of the env file or by their pointer, else by the value that Compose calls invalid."""
     return tuple(_placed(item, scan) if item.line is None else item for item in violations)
 
 
 def _placed(violation: Violation, scan: Scan) -> Violation:
-    # Compose 2.26 names no env file; templates in Compose files were judged before.
+    # Compose 2.26 does not name the env file. Templates in Compose files were judged before.
     unnamed = "Invalid template" in violation.message and not violation.pointer and len(scan.invalid) == 1
     why = scan.invalid.get(violation.path or "") or (next(iter(scan.invalid.values())) if unnamed else None)
     if why is not None:
@@ -39,7 +39,7 @@ def _placed(violation: Violation, scan: Scan) -> Violation:
     if not violation.pointer:
         values = (found[1] for pattern in _INVALID if (found := pattern.search(violation.message)))
         held = next(filter(None, map(scan.holding, values)), None)
-        hint = f"Compose 2.30 and later know it. {violation.hint}" if _RAW in violation.message else violation.hint
+        hint = f"Compose 2.30 and later know `raw`. {violation.hint}" if _RAW in violation.message else violation.hint
         return replace(violation, path=held.path, line=held.line, column=held.column, hint=hint) if held else violation
     parts = [part.replace("~1", "/").replace("~0", "~") for part in (violation.pointer or "").split("/")[1:]]
     place = scan.locate(*(int(part) if part.isdigit() else part for part in parts))

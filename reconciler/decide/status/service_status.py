@@ -45,7 +45,7 @@ def judge_wanted(
         return _unknown(service)
     present = counted(containers)
     started = present
-    if any(item.running for item in present):  # a candidate that is not started hides nothing that runs
+    if any(item.running for item in present):  # a candidate that has not started must not hide what runs
         started = tuple(item for item in present if item.state != "created")
     current = tuple(item for item in started if item.spec == service.spec) or started
     health, reason = _service_health(service, current, done)

@@ -90,7 +90,7 @@ def _unwanted(facts: StatusFacts, desired: DesiredState) -> list[ServiceStatus]:
         return []
     ours = counted(item for item in facts.observed.containers if item.host == facts.host)
     wanted = set(desired.services())
-    if facts.rollout is not None:  # a trial belongs to a service that has a row; one that is left over is shown
+    if facts.rollout is not None:  # the service of a running trial has a row; a trial that is left over gets its own
         wanted |= {(stack, f"{name}{SUFFIX}") for stack, name in wanted}
     found = _by_service(item for item in ours if (item.stack, item.service) not in wanted)
     return [judge_unwanted(*key, found[key], facts.usage) for key in sorted(found)]

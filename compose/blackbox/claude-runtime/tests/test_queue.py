@@ -62,7 +62,7 @@ def drain(worker: Worker, seconds: float = 20) -> None:
     while time.monotonic() < until:
         worker.step()
         if not any(task.status in (QUEUED, RUNNING) for task in worker.store.all()):
-            for thread in worker.running.values():  # one that has just stored its end still tells it
+            for thread in worker.running.values():  # a task that has just stored its end still reports it
                 thread.join(20)
             return
         time.sleep(0.02)

@@ -61,7 +61,7 @@ class Subject:
     `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
     `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
     stacks of the commit, this one too; empty: it is alone. `known`: what policies have found out about all of its
-    services, or of all stacks (in the first of them). `default_order`: the host's.
+    services, or of all stacks (in the first of them). `default_order`: of the Host document.
     """
 
     stack: str
