@@ -33,9 +33,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --output json was typed, even if the rest cannot be understood."""
-    text = " ".join(arguments)
-    return re.search(r"(?:^| )--output[= ]json(?: |$)", text) is not None
+    """Whether the last --output that was typed is json, even if the rest cannot be understood."""
+    return re.findall(r"(?:^| )--output[= ](\S+)", " ".join(arguments))[-1:] == ["json"]
 
 
 def _among(arguments: Sequence[str]) -> Sequence[Verb]:

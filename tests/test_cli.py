@@ -175,6 +175,7 @@ def test_global_options_stand_before_or_after_the_verb() -> None:
     before, after = canned("--output", "json", "history"), canned("history", "--output", "json")
     assert only_document(before) == only_document(after)
     assert before.returncode == after.returncode == 0
+    assert canned("--output", "json", "history", "--output", "text").stdout == canned("history").stdout
 
 
 @pytest.mark.parametrize(
