@@ -103,21 +103,19 @@ the words. Few lines of a log contain any, and looking for the words takes a ten
 class Redactor:
     """Knows the secrets of this host.
 
-    Register values as soon as they are read; clean whatever is printed or kept.
+    Register values as soon as they are read; clean whatever is printed or kept. `known`: a number that changes
+    whenever other texts are masked than before.
     """
 
     def __init__(self, values: Iterable[str | bytes] = ()) -> None:
+        self.known = 0
         self._forms: set[str] = set()
+        self._spared: frozenset[str] = frozenset()
         self._blocks: set[str] = set()
         self._grams = bytearray()
         self._known: re.Pattern[str] | None = None
         self._cleaned: dict[tuple[str, bool], str] = {}
         self.register(values)
-
-    @property
-    def known(self) -> int:
-        """Number of known forms of secrets; it only grows."""
-        return len(self._forms) + len(self._blocks)
 
     def register(self, values: Iterable[str | bytes]) -> None:
         """Mask these from now on. Values with fewer than SHORTEST characters are ignored. Bytes that are no UTF-8 are
@@ -131,13 +129,28 @@ class Redactor:
                 for at in range(STRIDE):
                     self._grams[hash(block[at : at + GRAM]) % GRAMS] = 1
             self._blocks |= blocks
-            self._cleaned = {}
-        fresh = {form for form in found if len(form) <= WHOLE} - self._forms
+            self._change()
+        fresh = {form for form in found if len(form) <= WHOLE} - self._forms - self._spared
         if fresh:
-            self._forms |= fresh
-            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._known = re.compile("|".join(re.escape(form) for form in longest_first))
-            self._cleaned = {}  # a new dict: another thread may be about to add a text that was cleaned before
+            self._forms = self._forms | fresh
+            self._compile()
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Names of services. A secret that is only such a name (`REDIS_HOST=redis`) is not masked, because no output
+        could name the service then. A commit names its services where everybody reads it."""
+        self._spared = self._spared.union(names)
+        if not self._forms.isdisjoint(self._spared):
+            self._forms = self._forms - self._spared
+            self._compile()
+
+    def _compile(self) -> None:
+        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._change()
+
+    def _change(self) -> None:
+        self.known += 1
+        self._cleaned = {}  # a new dict: another thread may be about to add a text that was cleaned before
 
     def clean(self, text: str, multiline: bool = False) -> str:
         """The text without secrets, and without characters that steer a terminal or are invisible.
@@ -211,7 +224,7 @@ class Redactor:
             return text
         for cut in reversed(list(_CUT.finditer(text))):
             end = cut.start()
-            start = min(_beginning(form, text, end) for form in self._forms)
+            start = min((_beginning(form, text, end) for form in self._forms), default=end)
             if start < end:
                 text = text[:start] + MASK + text[end:]
         return text

@@ -53,10 +53,18 @@ class ComposeRenderer:
     at_once = AT_ONCE
 
     def __init__(
-        self, compose: str, folder: Path, secrets: SecretStore, *, timeout: float = TIMEOUT, work: int = WORK
+        self,
+        compose: str,
+        folder: Path,
+        secrets: SecretStore,
+        *,
+        timeout: float = TIMEOUT,
+        work: int = WORK,
+        named: Callable[[Iterable[str]], object] = list,
     ) -> None:
-        """`folder`: where the files for Compose are written. What dead processes left there is removed."""
-        self._timeout, self._work = timeout, work
+        """`folder`: where the files for Compose are written. What dead processes left there is removed. `named` gets
+        the names of the services of each stack that Compose accepts."""
+        self._timeout, self._work, self._named = timeout, work, named
         self._compose = compose
         self._folder = folder
         self._secrets = secrets
@@ -121,6 +129,7 @@ class ComposeRenderer:
         model, rejected = _read(completed, stack.name, str(root), [*stack.files, *files.entries])
         violations = (*violations, *rejected)
         denied = any(item.level is Level.DENY for item in violations)
+        self._named(() if denied else model.get("services") or ())
         return Rendered(
             model={} if denied else _without_own(model, variables),
             root=str(root),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.effects import Effects
-from reconciler.errors import Corrupt, Transient
+from reconciler.errors import Corrupt, ReconcilerError, Transient
 from reconciler.formats.freeze import freeze, thaw
 from reconciler.materialise import sync_folder, write
 from reconciler.model.desired import (
@@ -143,6 +143,14 @@ class RenderedStore:
                 for stack in stored["desired"]["stacks"]:
                     yield from (item["spec"] for item in stack["services"])
                     yield from (item["digest"] for item in stack["networks"])
+
+    def services(self) -> Iterator[str]:
+        """The names of all services in the states that are kept and can be read."""
+        for path in self._folder.glob("*"):
+            with suppress(ReconcilerError, LookupError, TypeError):
+                stored = self._read(path.name)
+                names = [item["name"] for stack in stored["desired"]["stacks"] for item in stack["services"]]
+                yield from thaw(names, self._named(stored["stacks"]))
 
     def keep(self, contents: Iterable[str]) -> None:
         """Delete every state except these; each deletion is an effect."""

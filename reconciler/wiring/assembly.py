@@ -59,7 +59,9 @@ def build(
         urls = [*(item.url for item in settings.notify), *([settings.heartbeat.url] if settings.heartbeat else [])]
         redactor.register(secret for url in urls for secret in secrets(url))
     try:
-        application.secrets.values()  # registers the secrets for masking
+        known = application.secrets.values()  # registers the secrets for masking
+        if known and settings and Path(settings.state).is_dir():
+            redactor.spare(application.services())
     except ReconcilerError:
         if not tolerant and before is None:
             raise
@@ -92,6 +94,12 @@ class Application:
     @property
     def secrets(self) -> SecretStore:
         return self._parts.secrets
+
+    def services(self) -> list[str]:
+        """Names of the services of all states that are kept; none if the state folder cannot be used."""
+        with contextlib.suppress(ReconcilerError):
+            return list(self._parts.store.services())
+        return []
 
     # -- verbs -------------------------------------------------------------------------------------------------
 

@@ -154,6 +154,7 @@ class View:
         with self._one:
             known = facts(self._parts)
             self._watched = watched(known.desired, self._parts.settings.permissions)
+            self._redactor.spare(name for _, name in (known.desired.services() if known.desired else ()))
             _, document = self._parts.status.status(known, True)
             return masked(document, self._redactor), self._parts.status.inspected(known)
 

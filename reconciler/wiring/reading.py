@@ -324,7 +324,8 @@ class Reading:
             permissions=permissions,
             policies=policies,
         )
-        return Preparer(ComposeRenderer(self.compose, folder, store), rules, self.signers.fingerprint)
+        renderer = ComposeRenderer(self.compose, folder, store, named=self._redactor.spare)
+        return Preparer(renderer, rules, self.signers.fingerprint)
 
     def known(self, *about: object) -> KnownAnswers:
         """Answers of `validate` that also depend on `about`. None are kept if they depend on secrets."""

@@ -135,6 +135,18 @@ def test_registering_later_adds() -> None:
     assert redactor.clean("first-secret second-secret") == f"{MASK} {MASK}"
 
 
+def test_a_secret_that_is_only_the_name_of_a_service_is_not_masked() -> None:
+    redactor = Redactor(["redis-main", "hunter2000"])
+    before = redactor.known, redactor.clean("redis-main")
+    redactor.spare(["redis-main", "web"])
+    redactor.register(["redis-main", "redis-main-hunter"])
+    assert redactor.known != before[0]
+    assert (before[1], redactor.clean("shop/redis-main")) == (MASK, "shop/redis-main")
+    assert redactor.clean("hunter2000 redis-main-hunter") == f"{MASK} {MASK}"
+    redactor.spare(["hunter2000", "redis-main-hunter"])
+    assert redactor.clean("web hunter2000 is…") == "web hunter2000 is…"
+
+
 def test_a_secret_split_by_control_characters_is_masked() -> None:
     assert Redactor(["hunter2000"]).clean("hunt\x1b[1mer2\x1b[0m000") == MASK
 
