@@ -139,6 +139,39 @@ def test_a_range_that_moved_returns_with_a_rollback() -> None:
     assert life.turn().outcome is Outcome.UNCHANGED
 
 
+def pool(text: str) -> dict[str, Any]:
+    return {"ipam": {"config": [{"subnet": text}]}}
+
+
+def test_a_service_that_is_removed_with_its_range_returns_with_a_rollback() -> None:
+    life, wan = Pooled(), {"wan": pool("10.9.2.0/24")}
+    db = service("db:1", networks={"wan": None})
+    before = {"web": service("web:1", networks={"lan": None}), "db": db}
+    life.push_model({"services": before, "networks": {"lan": pool("10.9.1.0/24"), **wan}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("new:1", Behaviour(exits_after=1.0, exit_code=1))
+    after = {"new": service("new:1", networks={"other": None}), "db": db}
+    life.push_model({"services": after, "networks": {"other": pool("10.9.1.0/24"), **wan}})
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.running() == {"shop-web-1": "web:1", "shop-db-1": "db:1"}
+    assert ranges(life) == {"shop_lan": "10.9.1.0/24", "shop_wan": "10.9.2.0/24"}
+
+
+def test_who_only_joins_the_network_that_takes_a_range_is_not_stopped_for_it() -> None:
+    life, lan = Pooled(), {"lan": pool("10.9.1.0/24")}
+    order: dict[str, Any] = {"deploy": {"update_config": {"order": "start-first"}}}
+    before = {"web": service("web:1", networks={"lan": None}, **order), "db": service("db:1", networks={"wan": None})}
+    life.push_model({"services": before, "networks": {**lan, "wan": pool("10.9.2.0/24")}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.count(("shop", "web"))
+    web = service("web:2", networks={"lan": None, "other": None}, **order)
+    after = {"web": web, "db": service("db:1", networks={"lan": None})}
+    life.push_model({"services": after, "networks": {**lan, "other": pool("10.9.2.0/24")}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert ranges(life) == {"shop_lan": "10.9.1.0/24", "shop_other": "10.9.2.0/24"}
+    assert life.machine.fewest["shop", "web"] == 1
+
+
 def test_a_range_with_an_unmanaged_container_waits_and_nothing_stops() -> None:
     life = Pooled()
     life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.grace import grace_of
@@ -22,8 +22,8 @@ class StateDiff:
     `stacks`: every stack that is or was this host's. `services`: as desired; `known`: as in last good.
     `replaced`: networks whose definition has changed. `unwanted`: our own networks that nobody uses any more.
     `yielding`: replaced and unwanted networks whose range or bridge another network takes → why; they are removed
-    first. `late`: networks that can be made only when a yielding or replaced one is gone. `namespace_users`: the
-    namespace users of each service.
+    first. `late`: absent networks that can be made only when these are gone. `namespace_users`: the namespace users of
+    each service.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class StateDiff:
         self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
         self.unwanted = {n.name: n for n in self._unwanted()}
         self.yielding, self.late = self._changing_hands()
+        self._going = {*self.replaced, *self.yielding}
         lost = {item.id for item in observed.containers if self.lost_network(item)}
         self.pairings = pair(desired, observed, ran_once, corrections.replaced | lost)
         self.gone = removed(desired, observed)
@@ -114,21 +115,34 @@ class StateDiff:
             found = taker(self.observed.networks[name], [*absent, *changed])
             if found is not None:
                 yielding[name] = f"{found[0].name} takes its {found[1]}"
-        gone = [self.observed.networks[name] for name in {*self.replaced, *yielding}]
+        gone = [self.observed.networks[name] for name in yielding]
         return yielding, {n.name for n in absent if any(taken(there, n) for there in gone)}
 
     def moved(self) -> set[ServiceKey]:
-        """Services on a network that is replaced or made late, or with containers in one that goes, and services in
-        their namespaces."""
-        moved: set[ServiceKey] = set()
-        for service in self.order:
+        """Services on a network that is replaced, or with containers in one that goes, and services in their
+        namespaces: they stop before that."""
+
+        def is_moved(service: Service) -> bool:
             pairing = self.pairings[service.key]
             there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
-            attached = any(endpoint.network in self.replaced | self.late for endpoint in service.endpoints)
-            attached = attached or any(self.loses_network(item) for item in there)
-            if attached or not moved.isdisjoint(service.namespace_owners):
-                moved.add(service.key)
-        return moved
+            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            return attached or any(self.loses_network(item) for item in there)
+
+        return self._with_namespace_users(is_moved)
+
+    def made_late(self, moved: Collection[ServiceKey]) -> set[ServiceKey]:
+        """`moved`, services on a late network, and services in their namespaces: their containers are created after the
+        networks."""
+        return self._with_namespace_users(
+            lambda service: service.key in moved or any(end.network in self.late for end in service.endpoints)
+        )
+
+    def _with_namespace_users(self, chosen: Callable[[Service], bool]) -> set[ServiceKey]:
+        found: set[ServiceKey] = set()
+        for service in self.order:
+            if chosen(service) or not found.isdisjoint(service.namespace_owners):
+                found.add(service.key)
+        return found
 
     def lost_network(self, item: Container) -> bool:
         """Whether the container can never start again: it has the id of a network that is replaced or gone.
@@ -148,10 +162,6 @@ class StateDiff:
 
     def loses_network(self, item: Container) -> bool:
         return not self._going.isdisjoint(item.networks)
-
-    @property
-    def _going(self) -> set[str]:
-        return {*self.replaced, *self.yielding}
 
 
 def needs(service: Service) -> set[ServiceKey]:

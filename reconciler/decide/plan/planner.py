@@ -89,12 +89,14 @@ class _Planner:
 
     def plan(self, stop_first: bool) -> Plan:
         moved = self.diff.moved()
+        late = self.diff.made_late(moved)
         self.trials.end_left_over()
         self._create_networks_and_volumes()
-        self._create(key for key in self.diff.keys_in_order() if key not in moved)
-        self.trials.add(self.switching.start_first.keys, moved)
+        self._create(key for key in self.diff.keys_in_order() if key not in late)
+        self.trials.add(self.switching.start_first.keys, late)
         self.switching.stop_removed()
         self._replace_networks(moved)
+        self._create(key for key in self.diff.keys_in_order() if key in late)
         if stop_first:
             self.switching.make_room()
         self.switching.switch_all()
@@ -203,7 +205,6 @@ class _Planner:
                 self._create_network(network, "changed: its definition")
             elif network.name in replaced:
                 self.builder.add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
-        self._create(key for key in self.diff.keys_in_order() if key in moved)
 
     # -- the verdict and after it ------------------------------------------------------------------------------
 

@@ -100,14 +100,14 @@ class Trials:
                     cause = "its trial was cut off"
                     self._builder.add(Action.REMOVE_CONTAINER, *key, item.name, cause, id=item.id, change=Change.TRIAL)
 
-    def add(self, start_first: Collection[ServiceKey], moved: Collection[ServiceKey]) -> None:
-        """`start_first`: services that are replaced start-first, and so need no trial. `moved`: services whose network
-        is replaced."""
+    def add(self, start_first: Collection[ServiceKey], late: Collection[ServiceKey]) -> None:
+        """`start_first`: services that are replaced start-first, and so need no trial. `late`: services whose network
+        is not there yet."""
         for service in self._diff.order if self._diff.intent is Intent.ADVANCE else ():
             trial, pairing = service.update.trial, self._diff.pairings[service.key]
             if trial is None or service.key in start_first or not self._replaces(pairing):
                 continue
-            why = self._obstacle(service, moved)
+            why = self._obstacle(service, late)
             if why:
                 self._builder.untried[service.key] = why
             else:
@@ -118,12 +118,12 @@ class Trials:
         new = any(slot.container is None or not has_run(slot.container) for slot in pairing.slots)
         return new and any(item.running for item in pairing.extras)
 
-    def _obstacle(self, service: Service, moved: Collection[ServiceKey]) -> str:
+    def _obstacle(self, service: Service, late: Collection[ServiceKey]) -> str:
         if service.completes:
             return "it is a one-shot"
         if borrowed := borrows(service):
             return borrowed
-        if service.key in moved:
+        if service.key in late:
             return "its network is replaced"
         if (service.stack, f"{service.name}{SUFFIX}") in self._diff.services:
             return f"a service has the name {service.name}{SUFFIX}"
