@@ -30,8 +30,9 @@ def findings(subject: Subject) -> Iterator[Finding]:
         return
     for service in subject.services():
         for pointer, path, text in _texts(service):
+            text = _COMMENT.sub("", text)
             for name in started_first:
-                if name != service.name and re.search(_NAMED.format(name=re.escape(name)), _COMMENT.sub("", text)):
+                if name != service.name and re.search(_NAMED.format(name=re.escape(name)), text):
                     what = f"{path} names {name}, and nginx looks up its address only once"
                     yield service.finding("fixed-address", pointer, what)
 
