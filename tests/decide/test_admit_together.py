@@ -192,6 +192,24 @@ def test_subnets_of_two_stacks_meet_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("subnet", "more", "fits"),
+    [
+        ("10.7.0.0/30", {}, False),
+        ("10.7.0.0/29", {}, True),
+        ("10.7.0.0/30", {"restart": "no"}, True),
+        ("10.7.0.0/30", {"scale": 1}, True),
+        ("10.7.0.0/29", {"scale": 6}, False),
+        ("fd00::/126", {"scale": 6}, True),
+    ],
+)
+def test_a_subnet_must_have_an_address_for_each_container(subnet: str, more: dict[str, Any], fits: bool) -> None:
+    web = {"image": "x:1", "restart": "always", "scale": 2, "networks": {"lan": None}, **more}
+    found = judge({"services": {"web": web}, "networks": {"lan": network(subnet)}})
+    found = tuple(item for item in found if item.rule == "subnet-too-small")
+    assert [item.pointer for item in found] == ["/networks/lan/ipam/config/0/subnet"] * (not fits)
+
+
+@pytest.mark.parametrize(
     ("owner", "warned"),
     [({}, True), ({"ipc": "private"}, True), ({"ipc": "shareable"}, False), ({"ipc": "service:c"}, False)],
 )

@@ -65,6 +65,7 @@ def findings(subjects: Sequence[Subject], stacks: Sequence[str]) -> Iterator[Fin
     yield from _container_names(subjects)
     yield from _addresses_chosen(subjects)
     yield from _subnets(subjects)
+    yield from _too_small(subjects)
     for kind in ("networks", "volumes"):
         yield from _object_names(subjects, kind, stacks)
 
@@ -222,6 +223,24 @@ def _subnets(subjects: Sequence[Subject]) -> Iterator[Finding]:
         what = f"network {pool.name} has the subnet {pool.range}, which overlaps {widest.range} of {whose}"
         pointer = ("networks", pool.network, "ipam", "config", pool.index, "subnet")
         yield pool.of.finding("subnet-conflict", pointer, what)
+
+
+def _too_small(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Bridges with fewer addresses than the lasting containers of their stack need. The engine would say so only when
+    the old containers are stopped. Where it is not sure, there are enough."""
+    for pool in _pools(subjects):
+        network: Json = pool.of.model["networks"][pool.network]
+        [first, *others] = network["ipam"]["config"]
+        bridged = (network.get("driver") or "bridge") == "bridge"
+        if others or first.get("ip_range") or not bridged or pool.range.version != 4 or pool.range.num_addresses < 4:
+            continue
+        # The first and the last address belong to no container.
+        free = pool.range.num_addresses - 2 - bool(_gateway(network, first)) - len(first.get("aux_addresses") or ())
+        attached = [item.model for item in pool.of.services() if pool.network in (item.model.get("networks") or ())]
+        asked = sum(replicas(model) for model in attached if model.get("restart") not in (None, "", "no"))
+        if asked > free:
+            what = f"network {pool.name} has {max(0, free)} addresses for {asked} containers in {pool.range}"
+            yield pool.of.finding("subnet-too-small", ("networks", pool.network, "ipam", "config", 0, "subnet"), what)
 
 
 def _pools(subjects: Sequence[Subject]) -> Iterator[_Pool]:
