@@ -425,6 +425,8 @@ class Rollout:
                         self._follow(service, item, changed)
         if self._health_gate is not None:
             for key, ids in self._serving.items():
+                if any(service.completes for service in self._both(key) if service):
+                    continue  # a one-shot may end
                 for container in sorted(ids & stopping):
                     self._health_gate.watch_old(container, key)
 

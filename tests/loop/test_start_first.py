@@ -115,6 +115,20 @@ def test_an_outage_begins_when_somebody_stops_the_old_one() -> None:
     assert 3.0 <= downtime(life)[1] < 5.0
 
 
+def test_a_one_shot_that_ends_before_it_is_replaced_is_not_down() -> None:
+    life = Life(interval=1.0)
+    job: dict[str, Any] = {"health": False, "restart": "no", "depends_on": {"web": {"condition": "service_healthy"}}}
+    life.behave("job:1", Behaviour(exits_after=8.0, exit_code=0))
+    life.behave("job:2", Behaviour(exits_after=0.0, exit_code=0))
+    life.behave("web:2", healthy(20.0))
+    life.push(web=service("web:1"), job=service("job:1", **job))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert "shop-job-1" in life.running()
+    life.push(web=service("web:2"), job=service("job:2", **job))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert downtime(life, "job")[1] < 5.0
+
+
 def test_a_newer_commit_stops_the_candidate_first_where_memory_suffices_for_two() -> None:
     life = Life(interval=1.0)
     life.document = document({**GATE, "healthy_deadline": "100s", "progress_deadline": "100s"}, budget="400MiB")
