@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from reconciler.decide.redact import Redactor
 from reconciler.formats.targets import parts, shown
+from reconciler.later import extra
 
 MEMORY = 256 << 20
 """Bytes that the process may have: a target may answer without end."""
@@ -20,7 +21,7 @@ MEMORY = 256 << 20
 SAID = 300
 """Characters of what a target says."""
 
-MISSING = "the library apprise is not installed: pip install 'reconciler[notify]'"
+MISSING = f"the library apprise is not installed: {extra('notify')}"
 
 KINDS = {"success": "success", "recovered": "success", "held": "warning", "budget": "warning", "environment": "warning"}
 """Event → apprise's word, which some targets show as a colour; `failure` for the others."""

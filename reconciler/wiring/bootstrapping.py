@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.config_checks import is_branch
 from reconciler.errors import Transient, Usage
+from reconciler.later import extra
 from reconciler.model.checks import Check
 from reconciler.model.fleet import RemoteHost
 from reconciler.model.outcome import Reason
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.bootstrap.places import Places
     from reconciler.bootstrap.run import Done
 
-EXTRA = "pip install 'reconciler[bootstrap]' installs what it needs"
+EXTRA = f"{extra('bootstrap')} installs what it needs"
 
 FACTS = 120.0
 """Seconds that the script of facts may take. An engine that hangs takes 45 of them."""

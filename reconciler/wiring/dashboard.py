@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__, process
 from reconciler.decide.redact import Redactor
 from reconciler.errors import Interrupted, Transient, Usage
+from reconciler.later import extra
 from reconciler.model.alerts import Alert
 from reconciler.model.outcome import Reason
 from reconciler.output import colours_wanted
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-EXTRA = "pip install 'reconciler[tui]' installs what it needs"
+EXTRA = f"{extra('tui')} installs what it needs"
 
 EVERY = 1.8
 """Seconds between two measurements of containers; with the screen's tick they are shown within two seconds."""

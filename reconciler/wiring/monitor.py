@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.decide.redact import Redactor
 from reconciler.errors import ReconcilerError, Usage
+from reconciler.later import extra
 from reconciler.log import logger
 from reconciler.model.alerts import FILE, Alert, AlertRule
 from reconciler.model.measures import Usage as Used
@@ -47,7 +48,7 @@ SAMPLES = "samples.json"
 Tell = Callable[[str], None]
 Heard = Callable[[str, str], None]
 
-EXTRA = "pip install 'reconciler[monitor]' installs what it needs"
+EXTRA = f"{extra('monitor')} installs what it needs"
 
 
 def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile: str | None, tell: Tell) -> None:

@@ -20,6 +20,7 @@ from reconciler.decide.history.folding import fold
 from reconciler.decide.service.systemd import SYSTEM_FOLDER
 from reconciler.errors import Usage
 from reconciler.formats.forges import TOKEN
+from reconciler.later import extra
 from reconciler.log import logger
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
@@ -102,7 +103,7 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
 def _lacks(verb: str, platform: Platform) -> str:
     """Why the verb cannot be a service here; '' if it can."""
     if verb == MONITOR and find_spec("starlette") is None:
-        hint = "pip install 'reconciler[monitor]' in the program's environment, then run the same command again"
+        hint = f"{extra('monitor')}, then run the same command again"
         return f"the monitor is no service yet, because it cannot be loaded: {hint}"
     if verb == ENGINE_READ and platform is Platform.LAUNCHD:
         return "engine-read is no service: on a Mac, containers cannot reach its sockets (docs/engine-read.md)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +121,8 @@ def test_an_address_that_nobody_understands(courier: Courier) -> None:
 def test_without_apprise_it_is_said_how_to_get_it(courier: Courier, tmp_path: Path) -> None:
     (tmp_path / "apprise.py").write_text("raise ImportError('not here')\n")
     sent = Courier({**os.environ, "PYTHONPATH": str(tmp_path)}).send("json://127.0.0.1:1", "t", "b", "failure")
-    assert sent == (False, "the library apprise is not installed: pip install 'reconciler[notify]'")
+    remedy = f"{sys.executable} -m pip install 'reconciler[notify]'"
+    assert sent == (False, f"the library apprise is not installed: {remedy}")
 
 
 def test_nothing_of_the_working_folder_is_run(receiver: Receiver, courier: Courier, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_the_monitor_without_its_libraries_is_not_installed_as_a_service(place: 
         PYTHONPATH=f"{place.folder / 'lacking'}:{ROOT}",
     )  # fmt: skip
     assert [Path(item["path"]).name for item in done.document["files"]] == ["reconciler.service"]
-    assert "pip install 'reconciler[monitor]'" in done.document["messages"][0]
+    assert f"{sys.executable} -m pip install 'reconciler[monitor]'" in done.document["messages"][0]
 
 
 def test_on_a_mac_only_the_monitor_runs_beside_the_agent(place: Place) -> None:
