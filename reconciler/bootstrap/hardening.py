@@ -6,7 +6,7 @@ second login has succeeded by then (`decide/hardening/guard.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.bootstrap.engine import apt
 from reconciler.bootstrap.model import Change, Lines, Plan, Wanted
@@ -44,7 +44,8 @@ def plan(lines: Lines, wanted: Wanted) -> Plan:
     if refusals or not parts:
         return Plan(refusals=refusals)
     ports = sorted({*facts.ports, *(int(item) for item in lines.get("ssh_port", ()) if item.isdecimal())}) or [22]
-    accounts = ssh.allowed(wanted.login, facts.accounts)
+    listed = ssh.listed(facts.settings)
+    accounts = ssh.allowed(wanted.login, facts.accounts, listed)
     guarded = []
     if SSH in parts:
         guarded.append((ssh.PATH, _ssh(accounts), [*ssh.faults(facts.effective, ())]))
@@ -61,7 +62,7 @@ def plan(lines: Lines, wanted: Wanted) -> Plan:
         *(_bans(facts, ports) if FAIL2BAN in parts else ()),
         *(start(guard.join(needed), guard.installed(), "root") if needed else ()),
     ]
-    return Plan(changes=tuple(changes), notes=tuple(_notes(facts, wanted, accounts, parts)))
+    return Plan(changes=tuple(changes), notes=tuple(_notes(facts, wanted, dict.fromkeys((*accounts, *listed)), parts)))
 
 
 def _usual(login: str) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def _refusals(login: str, parts: Sequence[str]) -> Iterator[Check]:
         yield Check(SSH, False, f"the account {login!r} cannot be named in sshd's AllowUsers", hint)
 
 
-def _notes(facts: Facts, wanted: Wanted, accounts: Sequence[str], parts: Sequence[str]) -> Iterator[str]:
+def _notes(facts: Facts, wanted: Wanted, accounts: Iterable[str], parts: Sequence[str]) -> Iterator[str]:
     if SSH in parts:
         yield f"May log in by ssh, by key only: {', '.join(accounts)}. No other account, and not root."
         for told in ssh.in_match_blocks(facts.settings):

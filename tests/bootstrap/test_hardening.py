@@ -90,6 +90,20 @@ def test_only_what_has_drifted_is_changed(lost: Lines, needed: list[str], files:
     assert not files or staged(made) == files
 
 
+def test_whom_another_allow_users_leaves_out_is_not_let_in() -> None:
+    """sshd adds up the lists of all files."""
+    settings = text(
+        "/etc/ssh/sshd_config:7:AllowUsers me deploy@10.0.0.1",
+        f"{ssh.PATH}:15:AllowUsers me other",
+        "/etc/ssh/sshd_config.d/z.conf:1:Match User x",
+        "/etc/ssh/sshd_config.d/z.conf:2:AllowUsers x",
+    )
+    made = plan({**BARE, "harden_account": ["me", "other"], "harden_settings": [settings]}, ALL)
+    ours = next(change for change in made.changes if change.arguments.get("dest") == f"{guard.NEXT}/new/1")
+    assert ours.arguments["data"] == ssh.drop_in(("me",))
+    assert made.notes[0] == "May log in by ssh, by key only: me, deploy@10.0.0.1. No other account, and not root."
+
+
 def test_the_port_of_this_login_stays_open() -> None:
     made = plan({**BARE, "ssh_port": ["2222"]}, ALL)
     rules = next(change for change in made.changes if change.arguments.get("dest") == f"{guard.NEXT}/new/2")

@@ -18,9 +18,14 @@ harden_look() {
         grep -nHiE '^[[:space:]]*(Include|Match|AllowUsers|AuthenticationMethods|[A-Za-z]+(Authentication|Login|Passwords|Forwarding))[[:space:]=]' \
             /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf 2>/dev/null | harden_text settings
     fi
+    harden_keys=$([ -z "$harden_sshd" ] || "$harden_sshd" -T 2>/dev/null | sed -n 's/^authorizedkeysfile //p')
     getent passwd 2>/dev/null | while IFS=: read -r harden_user _ _ _ _ harden_home harden_shell; do
         case $harden_shell in */nologin | */false) continue ;; esac
-        if [ -s "$harden_home/.ssh/authorized_keys" ]; then printf 'harden_account=%s\n' "$harden_user"; fi
+        for harden_path in ${harden_keys:-.ssh/authorized_keys}; do
+            harden_path=$(printf '%s\n' "$harden_path" | sed "s,%h,$harden_home,g; s,%u,$harden_user,g")
+            case $harden_path in /*) ;; *) harden_path=$harden_home/$harden_path ;; esac
+            if [ -s "$harden_path" ]; then printf 'harden_account=%s\n' "$harden_user"; break; fi
+        done
     done
     for harden_path in /etc/ssh/sshd_config.d/00-reconciler.conf /etc/reconciler-firewall/rules.nft \
         /etc/systemd/system/reconciler-firewall.service /etc/fail2ban/jail.d/reconciler.local \

@@ -74,10 +74,23 @@ done
 """
 
 
-def allowed(account: str, with_keys: Sequence[str]) -> tuple[str, ...]:
-    """Accounts that may log in: that of this login, and all that can log in by a key today, so nobody is locked out."""
-    others = {name for name in with_keys if ACCOUNT.fullmatch(name)} - {"root", account}
+def allowed(account: str, with_keys: Sequence[str], listed: Sequence[str] = ()) -> tuple[str, ...]:
+    """Accounts for our AllowUsers: that of this login, and all that can log in by a key today, so nobody is locked out.
+
+    `listed`: AllowUsers of other files. sshd adds ours to these, so ours must not let in whom they leave out.
+    """
+    others = {name for name in with_keys if ACCOUNT.fullmatch(name) and not listed} - {"root", account}
     return (account, *sorted(others))
+
+
+def listed(settings: Sequence[str]) -> tuple[str, ...]:
+    """The names and patterns in AllowUsers of other files than ours, outside of Match blocks."""
+    found = [
+        words[1].split()
+        for path, block, _, words in _in_blocks(settings)
+        if path != PATH and not block and words[0].lower() == "allowusers" and len(words) == 2
+    ]
+    return tuple(dict.fromkeys(name for names in found for name in names))
 
 
 def faults(effective: Mapping[str, Mapping[str, str]], settings: Sequence[str]) -> Iterator[str]:
@@ -99,15 +112,21 @@ def faults(effective: Mapping[str, Mapping[str, str]], settings: Sequence[str]) 
 
 def in_match_blocks(settings: Sequence[str]) -> Iterator[str]:
     """Settings in Match blocks that allow more logins. The effective settings of one account do not show them."""
+    for path, block, number, words in _in_blocks(settings):
+        wanted = OPENING.get(words[0].lower())
+        if block and wanted and words[-1].strip().lower() != wanted:
+            yield f"{words[0]} is {words[-1].strip()} for `Match {block}` ({path}:{number})"
+
+
+def _in_blocks(settings: Sequence[str]) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Of each line: its path, the condition of the Match block it is in (or ''), its number, its name and value."""
     block, before = "", ""
     for line in settings:
         path, number, words = _setting(line)
         block, before = ("" if path != before else block), path
         if words[0].lower() == "match":
             block = "" if words[-1].strip().lower() == "all" else words[-1].strip()
-        wanted = OPENING.get(words[0].lower())
-        if block and wanted and words[-1].strip().lower() != wanted:
-            yield f"{words[0]} is {words[-1].strip()} for `Match {block}` ({path}:{number})"
+        yield path, block, number, words
 
 
 def _setting(line: str) -> tuple[str, str, list[str]]:
