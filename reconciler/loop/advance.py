@@ -89,7 +89,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     check_ports(context.ports, desired, observed)
     check_missing(desired, observed)
     check_namespaces(desired, observed)
-    check_networks(plan, observed)
+    check_networks(plan, desired, observed)
     check_names(plan, desired, observed)
     check_addresses(plan, desired, observed)
     check_subnets(context, plan, desired, observed)
@@ -202,6 +202,7 @@ def _roll(
     if plan.violations:
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)
+    check_networks(plan, desired, observed)
     check_names(plan, desired, observed)
     check_subnets(context, plan, desired, observed)
     for item in untried(plan):

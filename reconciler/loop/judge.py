@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide import footprint
-from reconciler.decide.hold import images_of_others
+from reconciler.decide.hold import images_of_others, subnets
 from reconciler.decide.hold.consent import Taking, remedy, told
 from reconciler.decide.hold.names import taken
 from reconciler.decide.hold.shrinking import dropped_lately, shrinkage
@@ -14,6 +14,7 @@ from reconciler.decide.lower.pull_policy import unobtainable
 from reconciler.decide.mounts.sources import services_of
 from reconciler.decide.plan.bounds import BUILD
 from reconciler.decide.plan.exclusive import occupied
+from reconciler.decide.plan.ranges import taker
 from reconciler.errors import Transient
 from reconciler.formats.compose_names import NAMESPACES
 from reconciler.loop.context import TurnContext
@@ -24,13 +25,13 @@ from reconciler.loop.mounted import in_the_way
 from reconciler.loop.options import Ports
 from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.turn import Ended, Turn
-from reconciler.model.desired import DesiredState, Service
+from reconciler.model.desired import DesiredState, Service, wanted_networks
 from reconciler.model.documents import Memory
 from reconciler.model.files import Commit
 from reconciler.model.history import Bad
 from reconciler.model.images import ImageWant
 from reconciler.model.needs import Variable
-from reconciler.model.observed import ObservedState
+from reconciler.model.observed import LABEL_HOST, ObservedState
 from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Plan
 
@@ -273,15 +274,16 @@ def check_namespaces(desired: DesiredState, observed: ObservedState) -> None:
                 )
 
 
-def check_networks(plan: Plan, observed: ObservedState) -> None:
+def check_networks(plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
     """Waits while an unmanaged container is in a network that must be replaced or removed."""
     ours = {item.id for item in observed.containers}
     names = {item.id: item.name for item in observed.foreign}
-    for step in plan.steps:
-        network = observed.networks.get(step.container or "")
-        if step.action not in (Action.REPLACE_NETWORK, Action.REMOVE_NETWORK) or network is None:
-            continue
-        if network.containers <= ours:
+    going = {s.container for s in plan.steps if s.action in (Action.REPLACE_NETWORK, Action.REMOVE_NETWORK)}
+    made, wanted = subnets.made(plan, desired), wanted_networks(desired)
+    for name, network in sorted(observed.networks.items()):
+        # The plan removes none with an unmanaged container, also if another network takes its range.
+        old = network.labels.get(LABEL_HOST) == desired.host and name not in wanted
+        if network.containers <= ours or not (name in going or (old and taker(network, made))):
             continue
         others = ", ".join(sorted(names.get(item, item[:12]) for item in network.containers - ours))
         raise Transient(

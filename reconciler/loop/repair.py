@@ -13,7 +13,7 @@ from reconciler.loop.addresses import check_subnets
 from reconciler.loop.collect import close
 from reconciler.loop.compare import find
 from reconciler.loop.context import TurnContext
-from reconciler.loop.judge import check_names
+from reconciler.loop.judge import check_names, check_networks
 from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.newer import give_way
 from reconciler.loop.rolling import make_plan, make_rollout
@@ -52,6 +52,7 @@ def repair(
         return None, observed
     if plan.violations:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
+    check_networks(plan, desired, observed)
     check_names(plan, desired, observed)
     check_subnets(context, plan, desired, observed)
     attempt = context.ledger.start(desired.revision, Intent.REPAIR)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.history.fold_state import failure_record
-from reconciler.errors import RolloutFailed, Transient
+from reconciler.errors import ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.collect import close
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.context import TurnContext
+from reconciler.loop.judge import check_networks
 from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.options import Ports
 from reconciler.loop.rolling import make_plan, make_rollout
@@ -64,12 +65,16 @@ def roll_back(
     down = forward.hand_over() if forward else {}
     rollout = make_rollout(context, attempt, target, bad, observed, plan, down)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
+    try:
+        check_networks(plan, target, observed)
+    except Transient as error:
+        raise _blocked(error) from error
     # No memory check: these containers ran a moment ago, and holding them back would cause an outage.
     try:
         rollout.walk()
     except RolloutFailed as error:
         if not quarantined or error.reason is Reason.DEPENDENCY_NOT_READY:
-            raise Transient(error.reason, f"the rollback is blocked: {error.message}", error.hint) from error
+            raise _blocked(error) from error
         return _stall(context.ledger, attempt, failure, error.failure)
     except Superseded as newer:
         if quarantined:
@@ -82,6 +87,11 @@ def roll_back(
         close(context, attempt, rollout)
         return turn
     return _reverted(context, attempt, failure, target, rollout, forward)
+
+
+def _blocked(error: ReconcilerError) -> Transient:
+    """It is tried again. What the failed commit has started, and what does not fail, runs until then."""
+    return Transient(error.reason, f"the rollback is blocked: {error.message}", error.hint)
 
 
 def _reverted(

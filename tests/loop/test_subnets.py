@@ -13,6 +13,7 @@ from reconciler.loop.turn import Turn
 from reconciler.model.documents import Permissions
 from reconciler.model.observed import ObservedNetwork
 from reconciler.model.outcome import Outcome, Reason
+from reconciler.model.plan import Action
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.life import RULES, CanonicalRenderer, Life, service
 
@@ -182,6 +183,31 @@ def test_a_range_with_an_unmanaged_container_waits_and_nothing_stops() -> None:
     life.push_model(two("10.9.2.0/24", "10.9.1.0/24"))
     assert life.turn().reason is Reason.DEPENDENCY_NOT_READY
     assert life.machine.snapshot() == before
+
+
+@pytest.mark.parametrize("after", ["exchange", "another name"])
+def test_a_rollback_stops_nothing_while_an_unmanaged_container_has_its_range(after: str) -> None:
+    life = Pooled()
+    life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("web:2", Behaviour(exits_after=1.0, exit_code=1))
+    exchanged = two("10.9.2.0/24", "10.9.1.0/24", image="web:2")
+    life.push_model(exchanged if after == "exchange" else two("10.9.1.0/24", "10.9.2.0/24", key="new", image="web:2"))
+    network = "shop_lan" if after == "exchange" else "shop_new"
+    life.machine.add_foreign("theirs", 1)
+    life.at_step = lambda: (
+        life.machine.enters("theirs", network) if life.steps[-1].action is Action.START_CONTAINER else None
+    )
+    words = f"network {network} must be replaced or removed, and unmanaged containers are in it: theirs"
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.message) == (Outcome.FAILED, f"the rollback is blocked: {words}")
+        assert life.running() == {"shop-db-1": "db:1"}
+    life.machine.forget_foreign("theirs")
+    life.at_step = lambda: None
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert ranges(life) == {"shop_lan": "10.9.1.0/24", "shop_wan": "10.9.2.0/24"}
+    assert life.running() == {"shop-db-1": "db:1", "shop-web-1": "web:1"}
 
 
 def test_a_bridge_of_another_network_is_named() -> None:

@@ -181,9 +181,9 @@ BUGS = (
     ),
     Bug(
         "guests in a network are met in the middle of a rollout",
-        "loop/advance.py",
-        "    check_networks(plan, observed)\n",
-        "    pass\n",
+        "loop/judge.py",
+        "        if network.containers <= ours or not (",
+        "        if True or not (",
     ),
     Bug(
         "a service starts on an empty volume beside its full one",
