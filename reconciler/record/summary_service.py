@@ -11,6 +11,7 @@ from reconciler.record.contract import Document, document
 
 def install(
     action: str,
+    done: bool,
     platform: Platform,
     files: Sequence[tuple[str, int, str, str]],
     commands: Sequence[Sequence[str]],
@@ -18,9 +19,11 @@ def install(
     networks: Sequence[str],
     messages: Sequence[str],
 ) -> Document:
-    """`files`: path, mode, state (shown, written, unchanged, removed, foreign, missing, outdated) and content."""
+    """`done`: False if it is only shown. `files`: path, mode, state (shown, written, unchanged, removed, foreign,
+    missing, outdated) and content."""
     return document("Install") | {
         "action": action,
+        "done": done,
         "platform": platform.value,
         "files": [
             {"path": path, "mode": f"{mode:04o}", "state": state, "content": content}

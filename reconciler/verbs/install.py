@@ -62,8 +62,9 @@ class Machine:
 
 @dataclass(slots=True)
 class Done:
-    """The content of the document. `files`: each with its state."""
+    """The content of the document. `made`: the machine was changed. `files`: each with its state."""
 
+    made: bool = False
     files: list[tuple[ServiceFile, str]] = field(default_factory=list)
     commands: list[ServiceCommand] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
@@ -84,7 +85,7 @@ class Installer:
         """What `install` would write and call; reads and changes nothing."""
         verbs = verbs_of(self._files)
         commands = [*start_commands(self._platform, self._service, verbs)]
-        return 0, self._document("install", Done([(item, "shown") for item in self._files], commands))
+        return 0, self._document("install", Done(files=[(item, "shown") for item in self._files], commands=commands))
 
     def install(self, start: bool, own: Callable[[], None]) -> Answer:
         """Write the files that differ, and restart the services. `own` makes the state folder.
@@ -96,9 +97,9 @@ class Installer:
         states = [(item, self._state(item)) for item in self._files]
         foreign = [item for item, state in states if state == "foreign"]
         if any(item.verb == AGENT for item in foreign):
-            return 1, self._document("install", Done(states, messages=self._told(foreign)))
+            return 1, self._document("install", Done(files=states, messages=self._told(foreign)))
         own()
-        done = Done(messages=self._told(foreign))
+        done = Done(made=True, messages=self._told(foreign))
         wanted = [item.path for item in self._files]
         old = [item for item, _ in self._ours() if item.path not in wanted]
         self._take_away(old, done)
@@ -118,19 +119,21 @@ class Installer:
         """Remove the services, and more with a higher `level`. `ask`: asks a person; None: nobody can be asked, so
         nothing is removed (exit code 1). `show`: only list it (exit code 0)."""
         ours = self._ours()
+        foreign = [item for item in self._every if self._state(item) == "foreign"]
+        none = [] if ours or foreign else ["no service of reconciler is installed here"]
         verbs = verbs_of(item for item, _ in ours)
         called = [*stop_commands(self._platform, verbs), *forget_commands(self._platform, verbs)]
-        doing = Done([(item, "shown") for item, _ in ours], called)
+        doing = Done(files=[(item, "shown") for item, _ in ours], commands=called)
         containers = machine.containers() if level is not Level.AGENT else ()
         doing.containers = [item.name for item in containers]
         state = [f"the agent's files in {machine.state}, but not data/"] if level is Level.STATE else []
         if show or ask is None or not ask(self._question(doing, state)):
             refused = [] if show else [UNASKED if ask is None else "nothing was removed"]
-            doing.messages = [*(f"would remove {item}" for item in state), *refused]
+            doing.messages = [*none, *(f"would remove {item}" for item in state), *refused]
             return (0 if show else 1), self._document("uninstall", doing)
-        doing.files, doing.commands = [], []
+        doing.made, doing.files, doing.commands = True, [], []
         self._take_away([item for item, _ in ours], doing)
-        doing.messages = self._told([item for item in self._every if self._state(item) == "foreign"])
+        doing.messages = [*none, *self._told(foreign)]
         if level is not Level.AGENT:
             with machine.locked():
                 self._remove(level, machine, doing)
@@ -186,6 +189,7 @@ class Installer:
     def _document(self, action: str, done: Done) -> dict[str, object]:
         return summary_service.install(
             action,
+            done.made,
             self._platform,
             [(item.path, item.mode, state, item.data.decode()) for item, state in done.files],
             [item.argv for item in done.commands],

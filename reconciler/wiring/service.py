@@ -62,7 +62,7 @@ def install(typed: argparse.Namespace, parts: Reading) -> Answer:
 
 
 def uninstall(typed: argparse.Namespace, parts: Reading) -> Answer:
-    platform = platform_of(typed.platform)
+    platform = platform_of(typed.platform, require=False)
     account = account_of(None, platform)
     installer = Installer(platform, service(platform, account, parts), ServiceHands(parts.environ))
     if not typed.print:
@@ -123,13 +123,17 @@ def _lacking(platform: Platform, settings: Settings) -> Iterator[str]:
     return filter(None, (_lacks(verb, platform) for verb in asked))
 
 
-def platform_of(named: str) -> Platform:
+def platform_of(named: str, *, require: bool = True) -> Platform:
+    """The service manager. Usage if there is none and one is required; else systemd, of which no file is found then:
+    where something else starts the agent, there are containers and state to remove all the same."""
     if named != "auto":
         return Platform(named)
     if sys.platform == "darwin":
         return Platform.LAUNCHD
     if os.path.isdir("/run/systemd/system"):
         return Platform.SYSTEMD if os.geteuid() == 0 or _serves_us() else Platform.SYSTEMD_USER
+    if not require:
+        return Platform.SYSTEMD if os.geteuid() == 0 else Platform.SYSTEMD_USER
     hint = "let your own service manager start `reconciler run`; `--print --platform systemd` shows what it needs"
     raise Usage(Reason.USAGE_INVALID, "this machine runs neither systemd nor launchd", hint)
 

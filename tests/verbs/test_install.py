@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.errors import Usage
+from reconciler.model.service import Platform
+from reconciler.record import summary_service
+from reconciler.record.text.layout import Style
+from reconciler.record.text.service import install as text_of
+from reconciler.wiring.service import platform_of
 from tests.conftest import ROOT
 from tests.hooks.tool import Ran, command, reconciler, script
 from tests.repository import Repository
@@ -231,6 +237,22 @@ def test_nothing_is_removed_before_a_person_agrees(place: Place) -> None:
     assert not place.unit.exists()
     assert (place.folder / "state").is_dir()
     assert place.calls()[0] == "systemctl --user disable --now reconciler.service"
+
+
+def test_a_second_uninstall_says_what_it_did(place: Place) -> None:
+    done = place.run("uninstall", "--yes", "--platform", "systemd-user")
+    assert (done.code, done.stdout) == (0, "no service of reconciler is installed here\n")
+    for made, told in ((True, "removed container web-1"), (False, "would remove container web-1")):
+        document = summary_service.install("uninstall", made, Platform.SYSTEMD, [], [], ["web-1"], [], [])
+        assert text_of(document, Style(), 0) == [told]
+
+
+def test_without_a_service_manager_the_containers_and_the_state_can_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
+    with pytest.raises(Usage, match="neither systemd nor launchd"):
+        platform_of("auto")
+    assert platform_of("auto", require=False) in (Platform.SYSTEMD, Platform.SYSTEMD_USER)
 
 
 def test_without_an_engine_the_state_is_not_removed(place: Place) -> None:

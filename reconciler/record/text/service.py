@@ -18,10 +18,9 @@ _LOGS = {
 
 def install(document: Json, style: Style, now: float) -> list[str]:
     lines: list[str] = []
-    done = False
+    done = document["done"]
     for item in document["files"]:
         shown = item["state"] == "shown"
-        done = done or not shown
         named = f"{item['state']} {style.paint(item['path'], 'bold')}"
         lines.append(named if not shown else f"# {style.paint(item['path'], 'bold')} (mode {item['mode']})")
         if shown and document["action"] == "install":
