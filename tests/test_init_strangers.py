@@ -184,3 +184,17 @@ def test_what_is_ignored_already_is_not_ignored_twice(folder: Folder) -> None:
     second, again = folder.run("--host", "mini")
     assert (second, again["reason"]) == (1, "UsageInvalid")
     assert (folder.root / ".gitignore").read_text() == "data\n.env\n"
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_an_env_file_above_the_folder_is_kept_like_one_in_it(folder: Folder, ignored: bool) -> None:
+    text = "services: {web: {image: 'w:1', env_file: ../.env, mem_limit: 64m}}\n"
+    put(folder, {"docker/compose.yaml": text, ".env": "DB_PASSWORD=s3cret\n"})
+    if ignored:
+        put(folder, {".gitignore": "/.env\n"})
+    folder.git("init", "-q", "-b", "main")
+    code, document = folder.run("docker", "--host", "mini")
+    assert (code, [item["names"] for item in document["values"]]) == (0, [["DB_PASSWORD"]])
+    assert "DB_PASSWORD=" in (folder.config.parent / "secrets/docker.env").read_text()
+    assert (folder.root / ".gitignore").read_text() == "/.env\n"
+    assert ".env" not in committed(folder)

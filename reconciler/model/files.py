@@ -5,8 +5,10 @@ from __future__ import annotations
 import posixpath
 import weakref
 from bisect import bisect_left
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO, Protocol
+from functools import cached_property
+from typing import BinaryIO, Protocol, cast
 
 from reconciler.model.outcome import Violation
 from reconciler.values import dataclass
@@ -79,6 +81,40 @@ class Files(Protocol):
     def copy(self, path: str, target: BinaryIO) -> None:
         """Write the bytes of a regular file to an empty file, in pieces, so that a large one needs no memory. KeyError
         if there is none; OSError from the disk."""
+
+
+class Proposed:
+    """`files` with `texts` (path → text) over them."""
+
+    def __init__(self, files: Files, texts: Mapping[str, str]) -> None:
+        self._files = files
+        self._texts = {path: text.encode() for path, text in texts.items()}
+
+    @property
+    def revision(self) -> str | None:
+        return self._files.revision
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """Those of a working folder are only looked up when they are needed."""
+        new = {path: Entry(path, "100644", "", len(data)) for path, data in self._texts.items()}
+        return ChainMap(new, cast("dict[str, Entry]", self._files.entries))
+
+    @property
+    def refused(self) -> tuple[Violation, ...]:
+        return self._files.refused
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        return self._texts[path] if path in self._texts else self._files.read(path, limit)
+
+    def head(self, path: str, most: int) -> bytes:
+        return self._texts[path][:most] if path in self._texts else self._files.head(path, most)
+
+    def link(self, path: str) -> str:
+        return self._files.link(path)
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        target.write(self.read(path))
 
 
 class TooLargeError(ValueError):

@@ -16,21 +16,19 @@ from reconciler.formats.compose_names import ComposeFolder
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.materialise import make_folders, write
 from reconciler.model.documents import HostDocument, StackDocument
-from reconciler.model.files import Files
+from reconciler.model.files import Files, Proposed
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.model.proposal import Left, Limit, Origin, Project
 from reconciler.observe.envfile import env_file
 from reconciler.record import summary
 from reconciler.verbs import Answer
 from reconciler.verbs.init_data import data_folders
+from reconciler.verbs.init_ignored import by_folder, ignore_lines
 from reconciler.verbs.init_place import Engine, Found, Judged, Place, Running
 from reconciler.verbs.init_projects import choose, with_profiles
-from reconciler.verbs.init_proposed import Proposed, ignore_lines
 from reconciler.verbs.init_values import Kept, env_files, is_plain, keep, values_of
 
 Json = Mapping[str, Any]
-
-IGNORE = ".gitignore"
 
 
 class Initialiser:
@@ -94,10 +92,8 @@ class Initialiser:
         return [posixpath.normpath(posixpath.join(self._place.base, path)) for path in own]
 
     def _own(self, paths: Iterable[str]) -> list[str]:
-        """Paths relative to our folder, from paths relative to the repository. Those outside of our folder are left
-        out."""
-        own = (posixpath.relpath(path, self._place.base or ".") for path in paths)
-        return [path for path in own if not path.startswith("../")]
+        """Paths relative to our folder, from paths relative to the repository."""
+        return [posixpath.relpath(path, self._place.base or ".") for path in paths]
 
     def _committable(self, files: Files) -> Callable[[str], bool]:
         return lambda path: self._paths([path])[0] in files.entries
@@ -171,16 +167,20 @@ class Initialiser:
             self._write(path, text, own=path in secrets or path == place.config)
         if place.config is not None and place.config.parent == place.folder:
             ignored = [*ignored, f"/{place.config.name}"]
-        path = place.folder / IGNORE
+        ignoring = by_folder(ignored, place.folder)
+        return [*texts, *secrets, *(path for path, lines in ignoring.items() if self._ignore(path, lines))]
+
+    def _ignore(self, path: Path, lines: Iterable[str]) -> bool:
+        """Whether lines had to be added to a `.gitignore`."""
         known = path.read_text("utf-8", errors="replace") if path.is_file() else None
-        new = [line for line in ignored if line not in (known or "").splitlines()]
+        new = [line for line in lines if line not in (known or "").splitlines()]
         text = "".join(f"{line}\n" for line in new)
         if new and known is not None:
             with path.open("a", encoding="utf-8") as file:
                 file.write(text if known.endswith("\n") or not known else f"\n{text}")
         elif new:
             self._write(path, text)
-        return [*texts, *secrets, *([path] if new else [])]
+        return bool(new)
 
     def _write(self, path: Path, text: str, own: bool = False) -> None:
         """`own`: readable only by its owner. Other files are for a repository, in which modes hardly matter."""
