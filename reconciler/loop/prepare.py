@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MOST_VIOLATIONS = 1_000
 """Maximum of reported violations, denials first."""
 
+_JUDGED = (Reason.POLICY_VIOLATION, Reason.BUDGET_EXCEEDED)
+"""Reasons that are ours; with others Compose cannot read the files."""
+
 LONGEST_TEXT = 2_000
 """Characters of one message, and of its remedy."""
 
@@ -190,7 +193,7 @@ class Preparer:
         violations += tuple(item for found in scans for item in self._in_force(found.violations))
         violations += tuple(left_out(files, document, {path for one in scans for path in one.files}, self._rules.base))
         if _denied(violations):
-            return Prepared(files, document, violations=violations)
+            return self._despite(Prepared(files, document, violations=violations), scans)
         try:
             rendered = list(self._rendered(files, zip(document.stacks, scans, strict=True)))
         finally:
@@ -214,6 +217,21 @@ class Preparer:
         rendered = [replace(one, model=model) for one, (model, _) in zip(rendered, settled, strict=True)]
         read = frozenset(path for found in scans for path in found.named)
         return replace(self._judge(files, document, rendered, scans, violations), read=read)
+
+    def _despite(self, known: Prepared, scans: Iterable[Scan]) -> Prepared:
+        """A denied commit with what else is wrong with it, judged as if the env files that cannot be read were empty.
+        What Compose rejects then may come from these."""
+        from reconciler.decide.read.judged import lacking
+        from reconciler.decide.read.parse import in_order
+        from reconciler.model.files import Proposed
+
+        without = {path for one in scans for path in lacking(known.files, one.references)}
+        if not without or known.document is None or not self._rules.policies:
+            return known
+        found = self._stacks(Proposed(known.files, dict.fromkeys(without, "")), known.document, ()).violations
+        if any(item.level is Level.DENY and item.reason not in _JUDGED for item in found):
+            return known
+        return replace(known, violations=in_order((*known.violations, *found)))
 
     def _rendered(self, files: Files, stacks: Iterable[tuple[StackDocument, Scan]]) -> Iterator[Rendered]:
         """The models in the order of the stacks."""
@@ -278,8 +296,7 @@ class Preparer:
         """Without policies only violations that stop Compose from reading the files count."""
         if self._rules.policies:
             return violations
-        off = (Reason.POLICY_VIOLATION, Reason.BUDGET_EXCEEDED)
-        return tuple(replace(item, level=Level.WARN) if item.reason in off else item for item in violations)
+        return tuple(replace(item, level=Level.WARN) if item.reason in _JUDGED else item for item in violations)
 
 
 def _misread(stack: str, words: str) -> Violation:

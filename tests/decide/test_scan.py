@@ -600,3 +600,24 @@ def test_a_pointer_of_the_model_leads_to_the_best_place(
     found = look(PLACES, "app/compose.yaml", "app/over.yaml").locate(*pointer)
 
     assert (found.path, found.line, found.column) == place
+
+
+def test_where_an_unset_variable_leads_is_not_told_as_a_missing_file() -> None:
+    text = "include: ['compose/$HOST/x.yml', gone.yml]\nservices: {a: {image: x, env_file: '${DIR}/a.env'}}\n"
+    found = look({"app/compose.yaml": text})
+    assert [(item.rule, item.column) for item in found.violations] == [
+        ("unset-variable", 11), ("file-missing", 34), ("unset-variable", 36),
+    ]  # fmt: skip
+    idle = "services: {a: {image: x, profiles: [p], extends: {file: '$X/etc/x.yml', service: a}}}"
+    assert "outside-commit" in [item.rule for item in look({"app/compose.yaml": idle}).violations]
+
+
+@pytest.mark.parametrize(
+    ("missing", "example"),
+    [(".env", ".env.example"), (".env", "env.sample"), ("a.env", "a.env-dist"), ("a.env", "a.template.env")],
+)
+def test_a_missing_env_file_is_told_once_with_the_names_of_its_example(missing: str, example: str) -> None:
+    text = f"services:\n  a: {{image: x, env_file: {missing}}}\n  b: {{image: x, env_file: {missing}}}\n"
+    found = look({"app/compose.yaml": text, f"app/{example}": "# B=\nA_NAME=x\nOTHER=$A_NAME\n"})
+    assert ["OTHER" in item.hint for item in found.violations] == [True, False]
+    assert found.violations[0].hint.endswith(f" app/{example} names A_NAME, OTHER.")

@@ -183,7 +183,7 @@ class ComposeFiles:
         path = f"{folder}/.env" if folder else ".env"
         if path not in self._source.entries:
             return {}
-        odd = file_violation(self._source, path) or unreadable(self._source, path, env=True)
+        odd = file_violation(self._source, path) or unreadable(self._source, path, env=self._stack.name)
         if odd is not None:
             self._complain(odd)
             return {}
@@ -304,6 +304,7 @@ class ComposeFiles:
             service=named.service,
             pointer=named.pointer,
             required=named.required,
+            unset=tuple(interpolate(named.node.text, unit.variables).unset),
         )
         self.references.append(reference)
         return reference

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import islice
 
-from reconciler.decide.read.paths import MOST_TOLD, file_violation, odd_parent, remote
+from reconciler.decide.read.paths import MOST_TOLD, file_violation, is_readable, odd_parent, remote
 from reconciler.decide.read.references import Reference
 from reconciler.decide.read.stored_forms import unreadable
+from reconciler.formats.dotenv import dotenv
 from reconciler.formats.nodes import shorten
 from reconciler.formats.yamls import json_pointer
 from reconciler.model.files import Files, is_folder
@@ -16,6 +18,12 @@ from reconciler.model.outcome import Reason, Violation
 
 FILES = ("env_file", "label_file", "extends", "include", "include.env_file")
 """Kinds of files that Compose reads in; the file must be in the commit."""
+
+SERVICE_FILES = FILES[:2]
+
+EXAMPLES = ("example", "sample", "template", "dist", "tmpl")
+LARGEST_EXAMPLE, MOST_NAMES = 32 << 10, 30
+"""Bytes of an example of an env file, and how many of its names are told."""
 
 ENV_FILES = ("env_file", "include.env_file")
 FOLDER = "include.project_directory"
@@ -28,8 +36,44 @@ def judged(files: Files, references: Iterable[Reference], idle: Set[str]) -> Ite
     A missing file of a service in `idle` (no active profile) is no violation: Compose does not read it.
     """
     judged = (item for item in references if item.kind in FILES or item.kind == FOLDER)
-    found = (violation for reference in judged for violation in _judge(files, reference, idle))
-    return islice(found, MOST_TOLD)
+    found = ((item, violation) for item in judged for violation in _judge(files, item, idle))
+    told: set[str | None] = set()
+    for reference, violation in islice(found, MOST_TOLD):
+        if reference.resolved and violation.hint == _absent(reference) and reference.resolved not in told:
+            told.add(reference.resolved)
+            yield replace(violation, hint=f"{violation.hint} {_names(files, reference.resolved)}".rstrip())
+        else:
+            yield violation
+
+
+def lacking(files: Files, references: Iterable[Reference]) -> frozenset[str]:
+    """The env and label files that the commit does not have, or has in a form that cannot be read: all else can be
+    judged without their values. None of them if they are more than a report shows."""
+    named = {item.resolved for item in references if item.kind in SERVICE_FILES and item.resolved}
+    found = list(islice((path for path in named if _lacks(files, path)), MOST_TOLD + 1))
+    return frozenset(found if len(found) <= MOST_TOLD else ())
+
+
+def _lacks(files: Files, path: str) -> bool:
+    if path in files.entries:
+        return odd_parent(files, path) is None and unreadable(files, path) is not None
+    parts = path.split("/")
+    return not is_folder(files, path) and not any("/".join(parts[:n]) in files.entries for n in range(1, len(parts)))
+
+
+def _names(files: Files, path: str) -> str:
+    """The names that an env file has in its example, if one lies beside it."""
+    folder, name = posixpath.split(path)
+    plain = name.strip(".")
+    stem, _, ending = name.rpartition(".")
+    for word in EXAMPLES:
+        likely = (f"{name}.{word}", f"{name}-{word}", f"{plain}.{word}", f"{word}.{plain}", f"{stem}.{word}.{ending}")
+        for one in (posixpath.join(folder, item) for item in likely):
+            if is_readable(files, one) and files.entries[one].size <= LARGEST_EXAMPLE:
+                names = [item for item in dotenv(files.read(one), one)[0] if item.isascii() and item.isidentifier()]
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+                return f"{shorten(one)} names {', '.join(names[:MOST_NAMES])}{more}." if names else ""
+    return ""
 
 
 def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Violation]:
@@ -59,11 +103,11 @@ def _judge_file(files: Files, reference: Reference, path: str, idle: Set[str]) -
     found = file_violation(files, path, _absent(reference))
     if found is not None and f"'{reference.path}'" in found.hint:  # the file that names the missing one
         found = replace(found, hint=_absent(reference))
-    if found is None and not (reference.kind in FILES[:2] and reference.service in idle):
-        found = unreadable(files, path, env=reference.kind in ENV_FILES)
+    if found is None and not (reference.kind in SERVICE_FILES and reference.service in idle):
+        found = unreadable(files, path, env=reference.stack if reference.kind in ENV_FILES else "")
     if found is None:
         return
-    unread = not reference.required or (reference.kind in FILES[:2] and reference.service in idle)
+    unread = not reference.required or (reference.kind in SERVICE_FILES and reference.service in idle)
     if found.reason is Reason.FILE_MISSING and unread:
         return
     yield _at(reference, found.rule, f"{reference.kind}: {found.message}", found.hint, found.reason)

@@ -17,7 +17,7 @@ class Reference:
     `kind` is its key: env_file, label_file, extends, include, include.env_file, include.project_directory,
     build.context, build.dockerfile, additional_context, bind, config.file, secret.file. `value` is its text with
     variables replaced; `resolved` the path from the repository's root ('' is the root), None if it leads out of the
-    commit. `required`: the service cannot work without it.
+    commit. `required`: the service cannot work without it. `unset`: variables in it that are not set.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class Reference:
     service: str | None = None
     pointer: tuple[str | int, ...] = ()
     required: bool = True
+    unset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

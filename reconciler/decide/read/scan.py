@@ -20,7 +20,8 @@ from reconciler.decide.read.variables import inactive, unset
 from reconciler.formats.nodes import Node
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
-from reconciler.model.outcome import Violation
+from reconciler.model.needs import Variable
+from reconciler.model.outcome import Level, Violation
 from reconciler.values import dataclass
 
 
@@ -76,8 +77,10 @@ def scan(
     read = ComposeFiles(files, stack, inputs or Inputs())
     read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})
     idle = inactive(read.units, stack.profiles)
-    violations = [*read.violations, *judged(files, read.references, idle)]
-    violations += unset(read, stack.name, idle, strict)
+    lacking = list(unset(read, stack.name, idle, strict))
+    names = {item.need.name for item in lacking if isinstance(item.need, Variable) and item.level is Level.DENY}
+    known = (item for item in read.references if not names.intersection(item.unset))  # where others lead is not known
+    violations = [*read.violations, *judged(files, known, idle), *lacking]
     locator = Locator(tuple(read.units), read.extends)
     invalid = {path: file.invalid[0] for path, file in read.env_files.items() if file.invalid}
     found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), invalid, locator)

@@ -15,8 +15,8 @@ from reconciler.model.outcome import Reason, Violation
 
 LOST = "stored-form"
 _ENV = (
-    "Decrypt it on the host into <secrets_dir>/<stack>.env and name its variables in `environment` (NAME: ${NAME}), or "
-    "commit it in plain text if nothing in it is secret."
+    "Put its values into <secrets_dir>/{}.env on the host and name them in `environment` (NAME: ${{NAME}}), or commit "
+    "it in plain text if nothing in it is secret."
 )
 
 SMALL = 200
@@ -51,12 +51,12 @@ def form_of(files: Files, path: str) -> Form | None:
     return _by_start(files, path) or (by_content(files.read(path)) if entry.size <= LARGEST else None)
 
 
-def unreadable(files: Files, path: str, *, env: bool = False) -> Violation | None:
-    """Why Compose cannot use a file that it reads in. `env`: it is an env file."""
+def unreadable(files: Files, path: str, *, env: str = "") -> Violation | None:
+    """Why Compose cannot use a file that it reads in. `env`: the stack whose env file it is."""
     form = form_of(files, path)
     if form is None:
         return None
-    hint = _ENV if env else "Commit it in plain text; what is secret in it comes from the host by ${NAME}."
+    hint = _ENV.format(env) if env else "Commit it in plain text; what is secret in it comes from the host by ${NAME}."
     return Violation(Reason.POLICY_VIOLATION, LOST, f"'{shorten(path)}' is {form.what}", hint, path, 1, 1)
 
 
@@ -72,6 +72,8 @@ def lost_in(files: Files, folder: str) -> Iterator[tuple[str, Form]]:
 
 
 def _by_start(files: Files, path: str) -> Form | None:
+    if not files.entries[path].size:
+        return None  # git stores an empty file as it is
     filtered = filters(files).of(path)
     found = by_head(files.head(path, HEAD), filtered)
     # A working folder has the content even if git stores another form.

@@ -1,0 +1,32 @@
+"""Env files that cannot be read do not keep the other violations for a second report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from reconciler.loop.prepare import Preparer
+from tests.commits import CommitFiles
+from tests.fakes.life import RULES, CanonicalRenderer, document, service
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345678\n"
+
+
+@pytest.mark.parametrize("key", ["env_file", "label_file"])
+@pytest.mark.parametrize(
+    ("files", "rule"),
+    [
+        ({}, "file-missing"),
+        ({"x.env": POINTER}, "stored-form"),
+        ({"x.env": b"\0GITCRYPT\0" + bytes(200), ".gitattributes": b"*.env filter=git-crypt"}, "stored-form"),
+    ],
+)
+def test_an_unreadable_env_file_and_a_denial_are_told_together(key: str, files: Mapping[str, bytes], rule: str) -> None:
+    model = {"services": {"web": service("web:1", privileged=True) | {key: "x.env"}}}
+    commit = CommitFiles({"desired-state/mini.yaml": document(), "shop.yaml": json.dumps(model), **files}, revision="c")
+    prepared = Preparer(CanonicalRenderer(), RULES).prepare(commit)
+    assert prepared.denied
+    assert {"privileged", rule} <= {item.rule for item in prepared.violations if item.level == "deny"}
+    assert not prepared.sources
