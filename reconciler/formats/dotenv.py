@@ -35,6 +35,7 @@ UNCLOSED = "the quoted value is not closed"
 
 _LITERAL = "If the $ belongs to the value, put the value into single quotes ('a$b') or write $$"
 _INVALID = "invalid-dotenv"
+_IGNORED = "ignored-variable"
 _TAKEN_HINT = "Remove it: the repository must not steer the tools that read it."
 
 
@@ -53,6 +54,11 @@ def dotenv(
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables or {})
     reader.read()
     return reader.values, tuple(reader.violations)
+
+
+def names_files(found: Violation) -> bool:
+    """Whether this warning is about COMPOSE_FILE, which counts if there is no Host document."""
+    return found.rule == _IGNORED and found.message.startswith((FILES, SEPARATOR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,7 @@ class _Reader:
             message = f"'{key}' must not be set by a committed dotenv file"
             self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
             return
-        self._refuse(line, "ignored-variable", message, hint, Reason.POLICY_VIOLATION, Level.WARN)
+        self._refuse(line, _IGNORED, message, hint, Reason.POLICY_VIOLATION, Level.WARN)
 
     def _next_statement(self) -> bool:
         text = self._text

@@ -130,6 +130,7 @@ class Preparer:
         from reconciler.decide.admit.unused import JUDGED_WHERE_USED, used_by, where_used
         from reconciler.decide.read.parse import host_document, in_order
         from reconciler.decide.read.paths import case_collisions
+        from reconciler.formats.dotenv import names_files
 
         violations: tuple[Violation, ...] = ()
         unsigned = tuple(item for item in files.refused if item.reason is Reason.SIGNATURE_INVALID)
@@ -142,6 +143,9 @@ class Preparer:
         if document is None or _denied(violations):
             return Prepared(files, document, violations=violations)
         prepared = self._stacks(files, document, violations)
+        if document.path is None:
+            found = tuple(item for item in prepared.violations if not names_files(item))
+            prepared = replace(prepared, violations=found)
         faults = tuple(item for item in faults if item.rule in JUDGED_WHERE_USED)
         if not faults:
             return prepared

@@ -154,7 +154,8 @@ class ComposeRenderer:
 
         path = posixpath.join(posixpath.dirname(stack.files[0]), ".env")
         given = {**stack.env, **secrets}
-        committed, violations = dotenv(files.read(path), path, given) if _is_text(files, path) else ({}, ())
+        known = {**given, PROJECT: stack.name}
+        committed, violations = dotenv(files.read(path), path, known) if _is_text(files, path) else ({}, ())
         refused = tuple(_refused(name, stack) for name in stack.env if not _is_usable(name))
         merged = {**committed, **given}
         usable = {name: value for name, value in merged.items() if _is_usable(name) and "\0" not in value}

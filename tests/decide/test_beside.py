@@ -31,7 +31,8 @@ def test_a_plain_repository_with_an_override_and_an_older_file() -> None:
         "compose.yaml:1",
         "compose.override.yaml is left out; plain Compose would merge it",
         "To merge it, write `files: [compose.yaml, compose.override.yaml]` at the stack of the Host document "
-        "(desired-state/<host>.yaml); else rename it.",
+        "(desired-state/<host>.yaml), or without one COMPOSE_FILE=compose.yaml:compose.override.yaml into .env; "
+        "else rename it.",
     )
     assert older[1:] == (
         "docker-compose.yml is left out; plain Compose ignores it, too",

@@ -57,3 +57,8 @@ def test_a_warning_that_scan_and_rendering_both_have_is_told_once() -> None:
     contents = {"desired-state/mini.yaml": document(stacks=("one",)), "one.yaml": model, ".env": "COMPOSE_FILE=x\n"}
     prepared = Preparer(Repeating(), RULES).prepare(CommitFiles(contents, revision="c0ffee"))
     assert [item.rule for item in prepared.violations].count("ignored-variable") == 1
+    del contents["desired-state/mini.yaml"]
+    plain = {**contents, ".env": "COMPOSE_FILE=one.yaml\n"}
+    found = Preparer(Repeating(), RULES).prepare(CommitFiles(plain, revision="c0ffee"))
+    assert found.document is not None
+    assert "ignored-variable" not in {item.rule for item in found.violations}, "there it names the files"

@@ -83,8 +83,9 @@ def test_the_nearest_value_wins(renderer: ComposeRenderer, secrets_dir: Path) ->
     put_secret(secrets_dir, "shop/A", "from a file\n")
     put_secret(secrets_dir, "shop.env", "A=from the env file\nB=from the env file\n")
     files = {
-        ".env": "A=committed\nB=committed\nC=committed\nD=committed-$B",
-        "compose.yaml": one_service(environment={name: f"${{{name}}}" for name in "ABCD"}),
+        ".env": "A=committed\nB=committed\nC=committed\nD=committed-$B\n"
+        "COMPOSE_PROJECT_NAME=shop\nE=${COMPOSE_PROJECT_NAME}_e",
+        "compose.yaml": one_service(environment={name: f"${{{name}}}" for name in "ABCDE"}),
     }
     stack = StackDocument("shop", ("compose.yaml",), env={"A": "stack", "B": "stack", "C": "stack"})
     answer = rendered(renderer, files, stack)
@@ -93,7 +94,9 @@ def test_the_nearest_value_wins(renderer: ComposeRenderer, secrets_dir: Path) ->
         "B": "from the env file",
         "C": "stack",
         "D": "committed-from the env file",
+        "E": "shop_e",
     }
+    assert not answer.violations
     assert answer.secrets.keys() == {"A", "B"}
     assert answer.variables["C"] == "stack"
 

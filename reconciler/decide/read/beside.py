@@ -38,7 +38,9 @@ def _warning(document: HostDocument, stack: StackDocument, path: str, merged: bo
     else:
         does = "plain Compose would merge it"
         hint = f"To merge it, write `files: [{', '.join(_ordered(named))}]` at the stack of the Host document"
-        hint += "; else rename it." if document.path else " (desired-state/<host>.yaml); else rename it."
+        if not document.path:
+            hint += f" (desired-state/<host>.yaml), or without one COMPOSE_FILE={':'.join(_ordered(named))} into .env"
+        hint += "; else rename it."
     return Violation(
         Reason.POLICY_VIOLATION,
         "file-left-out",
