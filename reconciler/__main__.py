@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 
 from reconciler import __version__
@@ -19,6 +18,8 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:  # scripts and hooks ask this often; the code below takes three times as long
         print(f"reconciler {__version__}")
         return 0
+    import signal  # imported here, when the working folder is no longer in the path
+
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `cli` listens; else Ctrl-C prints a traceback
     gc.set_threshold(RARELY)
