@@ -198,3 +198,17 @@ def test_an_env_file_above_the_folder_is_kept_like_one_in_it(folder: Folder, ign
     assert "DB_PASSWORD=" in (folder.config.parent / "secrets/docker.env").read_text()
     assert (folder.root / ".gitignore").read_text() == "/.env\n"
     assert ".env" not in committed(folder)
+
+
+def test_a_link_to_an_ignored_env_file_is_kept_like_the_file(folder: Folder) -> None:
+    text = "services: {web: {image: 'w:1', environment: {A: '${DBPASS:?}'}, mem_limit: 64m}}\n"
+    put(folder, {"compose.yaml": text, "shop.conf": "DBPASS=s3cret\nTAG=1\n", ".gitignore": "shop.conf\n"})
+    (folder.root / ".env").symlink_to("shop.conf")
+    committed(folder)
+    _, document = folder.run("--host", "mini")
+    assert [item["names"] for item in document["values"]] == [["DBPASS"]]
+    [(rule, hint)] = denied(document)
+    assert (rule, hint.startswith("Remove it, and put its values into <secrets_dir>/shop.env")) == ("symlink", True)
+    (folder.root / ".env").unlink()
+    assert "DBPASS=" in (folder.config.parent / "secrets/shop.env").read_text()
+    assert folder.run("--config", str(folder.config), ".", verb="validate")[1]["valid"]

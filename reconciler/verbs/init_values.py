@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
@@ -34,8 +35,9 @@ class Kept:
 
 
 def is_plain(root: Path, project: Project, path: str) -> bool:
-    """Whether an env file is the `.env` beside the first Compose file, which a commit reads by itself."""
-    return root / path == (root / project.files[0]).parent / ".env"
+    """Whether an env file is the `.env` beside the first Compose file, which a commit reads by itself. It reads no
+    link."""
+    return root / path == (root / project.files[0]).parent / ".env" and not (root / path).is_symlink()
 
 
 def env_files(project: Project, files: Files, paths: Sequence[str]) -> list[str]:
@@ -66,23 +68,30 @@ def keep(
             values = values_of(root / path)
             names = [name for name, value in values.items() if _is_secret(name, value)]
             plain = is_plain(root, project, path)
-            if not values or (committable(path) and not names and (plain or path not in project.env_files)):
+            at = _target(root, path)
+            taken = committable(at)
+            if not values or (taken and not names and (plain or path not in project.env_files)):
                 continue
-            if names and tracked(path):
+            if names and tracked(at):
                 hint = f"Change them, `git rm --cached {path}`, and put the new ones into {_place(project, secrets)}."
                 kept.told.append(Values(path, project.name, tuple(names), f"They are in git. {hint}"))
                 continue
-            if committable(path) and names and path not in kept.ignored:
-                kept.ignored.append(path)
+            if taken and names and at not in kept.ignored:
+                kept.ignored.append(at)
             # All values of a file that git ignored already are hidden; of other files, only those that look like
             # secrets.
-            hidden = {name: values[name] for name in (names if committable(path) else values)}
+            hidden = {name: values[name] for name in (names if taken else values)}
             open_ones = {name: value for name, value in values.items() if name not in hidden and _NAME.fullmatch(name)}
             kept.stacks[project.name] = hidden | kept.stacks.get(project.name, {})
             kept.env[project.name] = open_ones | kept.env.get(project.name, {})
             told = tuple(values if path in used else names or values)
-            kept.told.append(Values(path, project.name, told, _hint(project, path, path in used, secrets)))
+            kept.told.append(Values(path, project.name, told, _hint(project, at, path in used, secrets)))
     return kept
+
+
+def _target(root: Path, path: str) -> str:
+    """The file that has the values: that of a link may be in git where the link is not, and the other way round."""
+    return os.path.relpath(os.path.realpath(root / path), root) if (root / path).is_symlink() else path
 
 
 def _hint(project: Project, path: str, used: bool, secrets: str | None) -> str:

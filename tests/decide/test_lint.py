@@ -111,6 +111,10 @@ def test_a_database_that_is_asked_before_it_is_there(
     ("name", "value", "expected"),
     [
         ("DB_PASSWORD", "hunter2", True),
+        ("DBPASS", "hunter2", True),
+        ("SMTP_PW", "hunter2", True),
+        ("BYPASS", "hunter2", False),
+        ("PWD", "hunter2", False),
         ("WEBPASSWORD", "hunter2", True),
         ("api_token", "abc", True),
         ("STRIPE_KEY", "abc", True),

@@ -18,7 +18,9 @@ OWNED = {"uid": frozenset({"0"}), "gid": frozenset({"0"}), "mode": frozenset({"0
 """Defaults of configs and secrets in containers; Compose 2.26 prints the mode as a decimal number."""
 
 PUBLIC_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - looked for, not bound
-_SECRET_NAME = re.compile(r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$")
+_SECRET_NAME = re.compile(
+    r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$|(?<!by)(?<!com)pass$|_pwd?$"
+)
 _NO_SECRET_NAME = re.compile(r"(?i)(_file|_path|_dir|_url|_name|_ttl|_expiry|_lifetime|_length)$")
 _NO_SECRET_VALUE = re.compile(r"(?i)(true|false|yes|no|on|off|none|null|/.*|)")
 _INITIAL = re.compile(r"/docker-entrypoint-initdb\.d(/.*)?")

@@ -185,7 +185,10 @@ class ComposeFiles:
             return {}
         odd = file_violation(self._source, path) or unreadable(self._source, path, env=self._stack.name)
         if odd is not None:
-            self._complain(odd)
+            hint = (
+                f"Remove it, and put its values into <secrets_dir>/{self._stack.name}.env on the host; or: {odd.hint}"
+            )
+            self._complain(replace(odd, hint=hint) if odd.rule == "symlink" else odd)
             return {}
         return self._read_dotenv(path, variables)
 
