@@ -111,6 +111,7 @@ class Redactor:
         self.known = 0
         self._forms: set[str] = set()
         self._spared: frozenset[str] = frozenset()
+        self._masked: Sequence[str] = ()
         self._blocks: set[str] = set()
         self._grams = bytearray()
         self._known: re.Pattern[str] | None = None
@@ -130,22 +131,25 @@ class Redactor:
                     self._grams[hash(block[at : at + GRAM]) % GRAMS] = 1
             self._blocks |= blocks
             self._change()
-        fresh = {form for form in found if len(form) <= WHOLE} - self._forms - self._spared
+        fresh = {form for form in found if len(form) <= WHOLE} - self._forms
         if fresh:
-            self._forms = self._forms | fresh
+            self._forms |= fresh
             self._compile()
 
     def spare(self, names: Iterable[str]) -> None:
-        """Names of services. A secret that is only such a name (`REDIS_HOST=redis`) is not masked, because no output
-        could name the service then. A commit names its services where everybody reads it."""
-        self._spared = self._spared.union(names)
-        if not self._forms.isdisjoint(self._spared):
-            self._forms = self._forms - self._spared
-            self._compile()
+        """Names of services. A secret that is only such a name (`REDIS_HOST=redis`), perhaps with a line end, is not
+        masked, because no output could name the service then. A commit names its services where everybody reads it."""
+        new = frozenset(names) - self._spared
+        if new:
+            self._spared |= new
+            if any(form.strip() in new for form in self._masked):
+                self._compile()
 
     def _compile(self) -> None:
-        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        # `_forms` only grows, and all else is replaced as a whole: another thread may be registering or cleaning.
+        forms = (form for form in self._forms.copy() if form.strip() not in self._spared)
+        self._masked = sorted(forms, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(map(re.escape, self._masked))) if self._masked else None
         self._change()
 
     def _change(self) -> None:
@@ -224,7 +228,7 @@ class Redactor:
             return text
         for cut in reversed(list(_CUT.finditer(text))):
             end = cut.start()
-            start = min((_beginning(form, text, end) for form in self._forms), default=end)
+            start = min((_beginning(form, text, end) for form in self._masked), default=end)
             if start < end:
                 text = text[:start] + MASK + text[end:]
         return text

@@ -147,6 +147,14 @@ def test_a_secret_that_is_only_the_name_of_a_service_is_not_masked() -> None:
     assert redactor.clean("web hunter2000 is…") == "web hunter2000 is…"
 
 
+@pytest.mark.parametrize("value", ["redis-main\n", "redis-main\r\n", b"redis-main\n"])
+def test_neither_does_its_line_end_mask_the_name_of_a_service(value: str | bytes) -> None:
+    redactor = Redactor([value, "hunter2000\n"])
+    redactor.spare(["redis-main"])
+    text = "shop/redis-main is up: redis-main\nand hunter2000 is\n"
+    assert redactor.clean(text, multiline=True) == text.replace("hunter2000 ", MASK)
+
+
 def test_a_secret_split_by_control_characters_is_masked() -> None:
     assert Redactor(["hunter2000"]).clean("hunt\x1b[1mer2\x1b[0m000") == MASK
 
