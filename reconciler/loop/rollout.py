@@ -459,8 +459,9 @@ class Rollout:
     def _left_down(self) -> Iterator[ServiceKey]:
         """Services of which nothing serves, because an earlier rollout (killed or superseded) has stopped it."""
         for key, service in self._services.items():
-            standbys = any(item.name.endswith(STANDBY) and not item.running for item in self._there.get(key, ()))
-            if standbys and not service.completes and key not in self._serving and not self._suspended(service.stack):
+            stopped = any(_is_stopped(service, item) for item in self._there.get(key, ()))
+            ends = any(known is not None and known.completes for known in self._both(key))
+            if stopped and not ends and key not in self._serving and not self._suspended(service.stack):
                 yield key
 
     def _suspended(self, stack: str) -> bool:
@@ -487,6 +488,12 @@ class Rollout:
 
     def _endpoint(self, step: Step) -> Endpoint:
         return next(e for e in self._service(step).endpoints if e.network == step.name)
+
+
+def _is_stopped(service: Service, item: Container) -> bool:
+    """Whether a rollout has stopped it: it took its restart policy first, and gives it another name afterwards."""
+    unnamed = item.state == "exited" and item.restart == "no" != service.restart
+    return unnamed or (item.name.endswith(STANDBY) and not item.running)
 
 
 def _is_apart(service: Service, item: Container) -> bool:

@@ -12,6 +12,7 @@ from reconciler.model.plan import Action
 from tests.fakes.behaviour import Behaviour, crashing, healthy, never_healthy
 from tests.fakes.life import GATE, Life, document, service
 from tests.fakes.machine import Died, die
+from tests.loop.lives import dies_before
 
 WEB = ("shop", "web")
 
@@ -104,6 +105,20 @@ def test_an_outage_goes_on_in_the_next_rollout(event: str) -> None:
     action, seconds = downtime(life)
     assert action == "Switched"
     assert 3.0 <= seconds < 6.0
+
+
+def test_the_next_rollout_counts_the_outage_of_one_that_was_killed_between_stop_and_rename() -> None:
+    life = Life(interval=1.0)
+    after = {"db": "service_healthy"}
+    life.push(web=service("web:1", after=after), db=service("db:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(web=service("web:2", after=after), db=service("db:1"))
+    dies_before(life, "rename")
+    assert "shop-web-1" not in life.running()
+    life.behave("db:2", healthy(4.0))
+    life.push(web=service("web:1", after=after), db=service("db:2"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert 4.0 <= downtime(life)[1] < 8.0
 
 
 def test_an_outage_begins_when_somebody_stops_the_old_one() -> None:
