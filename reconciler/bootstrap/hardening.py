@@ -122,6 +122,9 @@ def _refusals(login: str, parts: Sequence[str]) -> Iterator[Check]:
 def _notes(facts: Facts, wanted: Wanted, accounts: Iterable[str], parts: Sequence[str]) -> Iterator[str]:
     if SSH in parts:
         yield f"May log in by ssh, by key only: {', '.join(accounts)}. No other account, and not root."
+        odd = [name for name in facts.accounts if not ssh.ACCOUNT.fullmatch(name)]
+        if odd:
+            yield f"{', '.join(odd)}: has keys, but cannot be named in sshd's AllowUsers and cannot log in any more."
         for told in ssh.in_match_blocks(facts.settings):
             yield f"{told}. A block of yours is not changed: remove that line, if nobody needs it."
     elif wanted.harden is None:

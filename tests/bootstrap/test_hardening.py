@@ -90,6 +90,15 @@ def test_only_what_has_drifted_is_changed(lost: Lines, needed: list[str], files:
     assert not files or staged(made) == files
 
 
+def test_accounts_in_any_alphabet_may_still_log_in_and_the_others_are_named() -> None:
+    made = plan({**BARE, "harden_account": ["jörg", "odd@name"]}, replace(ALL, login="søren"))
+    assert made.refusals == ()
+    assert made.notes[0].startswith("May log in by ssh, by key only: søren, jörg.")
+    assert made.notes[1].startswith("odd@name: has keys, but")
+    ours = next(change for change in made.changes if change.arguments.get("dest") == f"{guard.NEXT}/new/1")
+    assert "AllowUsers søren jörg" in ours.arguments["data"].decode()
+
+
 def test_whom_another_allow_users_leaves_out_is_not_let_in() -> None:
     """sshd adds up the lists of all files."""
     settings = text(

@@ -11,7 +11,7 @@ harden_look() {
         "$harden_sshd" -T 2>/dev/null | sed -n 's/^port /harden_port=/p'
         harden_users=$("$harden_sshd" -T 2>/dev/null | sed -n 's/^allowusers //p')
         for harden_user in root $harden_users; do
-            case $harden_user in *[!A-Za-z0-9_.-]*) continue ;; esac
+            case $harden_user in *[@*?!,]*) continue ;; esac
             harden_test="user=$harden_user,host=client,addr=192.0.2.1,laddr=192.0.2.2,lport=22"
             { printf 'user %s\n' "$harden_user"; "$harden_sshd" -T -C "$harden_test" 2>/dev/null; } | harden_text effective
         done

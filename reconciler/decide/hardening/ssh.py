@@ -32,7 +32,7 @@ OPENING = {
 }
 """Settings (names in lower case) that allow more logins if they have another value."""
 
-ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+ACCOUNT = re.compile(r"\w[\w.-]*")
 """Names of accounts that AllowUsers takes literally: `@`, `*`, `?` and `!` have a meaning there."""
 
 RELOAD = """\
