@@ -193,7 +193,8 @@ def test_an_env_file_above_the_folder_is_kept_like_one_in_it(folder: Folder, ign
     if ignored:
         put(folder, {".gitignore": "/.env\n"})
     folder.git("init", "-q", "-b", "main")
-    code, document = folder.run("docker", "--host", "mini")
+    code, document = folder.run("docker", "--host", "mini", "--config", "../agent/reconciler.yaml")
+    assert {str(folder.config), str(folder.config.parent / "secrets/docker.env")} <= set(document["files"])
     assert (code, [item["names"] for item in document["values"]]) == (0, [["DB_PASSWORD"]])
     assert "DB_PASSWORD=" in (folder.config.parent / "secrets/docker.env").read_text()
     assert (folder.root / ".gitignore").read_text() == "/.env\n"

@@ -64,7 +64,7 @@ def initialise(
         raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
     repository = find_repository(root, environ)
     named = config or environ.get("RECONCILER_CONFIG")
-    written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
+    written = os.path.abspath(os.path.expanduser(named)) if named else usual_place(environ, os.geteuid())
     place = _place(root, repository, host, url, written, settings, state)
     if settings is None:
         place = replace(place, trust=chosen_trust(place.source["url"], ask or terminal()))
