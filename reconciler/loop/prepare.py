@@ -223,16 +223,16 @@ class Preparer:
         return replace(self._judge(files, document, rendered, scans, violations), read=read)
 
     def _despite(self, known: Prepared, scans: Iterable[Scan]) -> Prepared:
-        """A denied commit with what else is wrong with it, judged as if the env files that cannot be read were empty.
+        """A denied commit with what else is wrong with it, judged as if the files that cannot be read in were empty.
         What Compose rejects then may come from these."""
         from reconciler.decide.read.judged import lacking
         from reconciler.decide.read.parse import in_order
         from reconciler.model.files import Proposed
 
-        without = {path for one in scans for path in lacking(known.files, one.references)}
+        without = {path: text for one in scans for path, text in lacking(known.files, one.references).items()}
         if not without or known.document is None or not self._rules.policies:
             return known
-        found = self._stacks(Proposed(known.files, dict.fromkeys(without, "")), known.document, ()).violations
+        found = self._stacks(Proposed(known.files, without), known.document, ()).violations
         if any(item.level is Level.DENY and item.reason not in _JUDGED for item in found):
             return known
         return replace(known, violations=in_order((*known.violations, *found)))

@@ -1,4 +1,4 @@
-"""Env files that cannot be read do not keep the other violations for a second report."""
+"""Files that cannot be read in do not keep the other violations for a second report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fakes.life import RULES, CanonicalRenderer, document, service
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345678\n"
 
 
-@pytest.mark.parametrize("key", ["env_file", "label_file"])
+@pytest.mark.parametrize("key", ["env_file", "label_file", "include"])
 @pytest.mark.parametrize(
     ("files", "rule"),
     [
@@ -23,8 +23,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64
         ({"x.env": b"\0GITCRYPT\0" + bytes(200), ".gitattributes": b"*.env filter=git-crypt"}, "stored-form"),
     ],
 )
-def test_an_unreadable_env_file_and_a_denial_are_told_together(key: str, files: Mapping[str, bytes], rule: str) -> None:
-    model = {"services": {"web": service("web:1", privileged=True) | {key: "x.env"}}}
+def test_an_unreadable_file_and_a_denial_are_told_together(key: str, files: Mapping[str, bytes], rule: str) -> None:
+    web = service("web:1", privileged=True)
+    named = {"include": ["x.env"]} if key == "include" else {}
+    model = {"services": {"web": web if named else web | {key: "x.env"}}, **named}
     commit = CommitFiles({"desired-state/mini.yaml": document(), "shop.yaml": json.dumps(model), **files}, revision="c")
     prepared = Preparer(CanonicalRenderer(), RULES).prepare(commit)
     assert prepared.denied

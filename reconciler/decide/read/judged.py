@@ -46,12 +46,12 @@ def judged(files: Files, references: Iterable[Reference], idle: Set[str]) -> Ite
             yield violation
 
 
-def lacking(files: Files, references: Iterable[Reference]) -> frozenset[str]:
-    """The env and label files that the commit does not have, or has in a form that cannot be read: all else can be
-    judged without their values. None of them if they are more than a report shows."""
-    named = {item.resolved for item in references if item.kind in SERVICE_FILES and item.resolved}
-    found = list(islice((path for path in named if _lacks(files, path)), MOST_TOLD + 1))
-    return frozenset(found if len(found) <= MOST_TOLD else ())
+def lacking(files: Files, references: Iterable[Reference]) -> dict[str, str]:
+    """The env, label and included files that the commit does not have, or has in a form that cannot be read, with the
+    text of an empty one: all else can be judged without them. None of them if they are more than a report shows."""
+    kinds = {item.resolved: item.kind for item in references if item.kind in (*SERVICE_FILES, "include")}
+    found = list(islice((path for path in kinds if path and _lacks(files, path)), MOST_TOLD + 1))
+    return {path: "{}" if kinds[path] == "include" else "" for path in found if path and len(found) <= MOST_TOLD}
 
 
 def _lacks(files: Files, path: str) -> bool:
