@@ -173,6 +173,19 @@ def test_who_only_joins_the_network_that_takes_a_range_is_not_stopped_for_it() -
     assert life.machine.fewest["shop", "web"] == 1
 
 
+def test_the_engine_chooses_ranges_only_when_all_chosen_ones_are_taken() -> None:
+    life = Pooled()
+    nets = {"a": {}, "b": pool("10.9.1.0/24")}
+    life.push_model({"services": {"web": service("web:1", networks=dict.fromkeys(nets))}, "networks": nets})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    nets = {"a": {"internal": True}, "b": pool("10.9.2.0/24"), "c": {}}
+    life.push_model({"services": {"web": service("web:1", networks=dict.fromkeys(nets))}, "networks": nets})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    made = [line.rpartition("_")[2] for line in life.machine.trace if line.startswith("create network")]
+    assert made[:2] == ["b", "a"]
+    assert made[2:] in (["b", "a", "c"], ["b", "c", "a"])
+
+
 def test_a_range_with_an_unmanaged_container_waits_and_nothing_stops() -> None:
     life = Pooled()
     life.push_model(two("10.9.1.0/24", "10.9.2.0/24"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.grace import grace_of
-from reconciler.decide.plan.ranges import taken, taker
+from reconciler.decide.plan.ranges import chosen, taken, taker
 from reconciler.decide.slots import pair, removed
 from reconciler.model.desired import DesiredState, Network, Service, ServiceKey, Volume, wanted_networks
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedNetwork, ObservedState
@@ -22,8 +22,8 @@ class StateDiff:
     `stacks`: every stack that is or was this host's. `services`: as desired; `known`: as in last good.
     `replaced`: networks whose definition has changed. `unwanted`: our own networks that nobody uses any more.
     `yielding`: replaced and unwanted networks whose range or bridge another network takes → why; they are removed
-    first. `late`: absent networks that can be made only when these are gone. `namespace_users`: the namespace users of
-    each service.
+    first. `late`: absent networks that can be made only when these are gone, or when replaced ones have their ranges.
+    `namespace_users`: the namespace users of each service.
     """
 
     def __init__(
@@ -82,8 +82,10 @@ class StateDiff:
         elsewhere = bool(volume.definition.get("driver_opts")) or volume.definition.get("driver", "local") != "local"
         return (self.intent is not Intent.ADVANCE or volume.name in known) and not elsewhere
 
-    def networks(self) -> Iterable[Network]:
-        return (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)
+    def networks(self) -> Sequence[Network]:
+        """Those with a chosen range first: the engine gives one without a choice any range that is free."""
+        found = (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)
+        return sorted(found, key=lambda network: not chosen(network))
 
     def _network_differs(self, network: Network) -> bool:
         there = self.observed.networks.get(network.name)
@@ -116,7 +118,10 @@ class StateDiff:
             if found is not None:
                 yielding[name] = f"{found[0].name} takes its {found[1]}"
         gone = [self.observed.networks[name] for name in yielding]
-        return yielding, {n.name for n in absent if any(taken(there, n) for there in gone)}
+        late = [n for n in absent if any(taken(there, n) for there in gone)]
+        if any(map(chosen, (*late, *changed))):  # the engine could give their ranges to a network without a choice
+            late += [n for n in absent if not chosen(n)]
+        return yielding, {n.name for n in late}
 
     def moved(self) -> set[ServiceKey]:
         """Services on a network that is replaced, or with containers in one that goes, and services in their
