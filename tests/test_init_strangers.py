@@ -213,3 +213,13 @@ def test_a_link_to_an_ignored_env_file_is_kept_like_the_file(folder: Folder) -> 
     (folder.root / ".env").unlink()
     assert "DBPASS=" in (folder.config.parent / "secrets/shop.env").read_text()
     assert folder.run("--config", str(folder.config), ".", verb="validate")[1]["valid"]
+
+
+def test_an_env_file_outside_of_the_repository_is_told_with_its_place(folder: Folder) -> None:
+    put(folder, {"compose.yaml": "services: {web: {image: 'w:1', env_file: ../other.env}}\n"})
+    code, document = folder.run("--host", "mini")
+    [left] = document["left"]
+    assert (code, left["reason"].partition(". ")[0]) == (
+        1, "compose.yaml:1: env_file '../other.env' is not inside the commit",
+    )  # fmt: skip
+    assert "/tmp" not in str(document["violations"])

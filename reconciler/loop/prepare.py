@@ -202,6 +202,10 @@ class Preparer:
             rendered = list(self._rendered(files, zip(document.stacks, scans, strict=True)))
         finally:
             self._renderer.close()
+        outside = [item for one, found in zip(rendered, scans, strict=True) for item in _outside(one, found)]
+        if outside:
+            kept = (item for item in violations if replace(item, level=Level.DENY) not in outside)
+            return Prepared(files, document, violations=(*kept, *outside))
         told = {(item.path, item.line, item.rule) for item in violations}  # both read the committed .env
         violations += tuple(
             item
@@ -301,6 +305,13 @@ class Preparer:
         if self._rules.policies:
             return violations
         return tuple(replace(item, level=Level.WARN) if item.reason in _JUDGED else item for item in violations)
+
+
+def _outside(rendered: Rendered, found: Scan) -> Iterator[Violation]:
+    """Without policies Compose reads a stack with files that are not in the commit. It says only that they are not
+    where it looks."""
+    if _denied(rendered.violations):
+        yield from (item for item in found.violations if item.rule in ("outside-commit", "remote-file"))
 
 
 def _misread(stack: str, words: str) -> Violation:
