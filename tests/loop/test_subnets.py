@@ -158,6 +158,21 @@ def test_a_service_that_is_removed_with_its_range_returns_with_a_rollback() -> N
     assert ranges(life) == {"shop_lan": "10.9.1.0/24", "shop_wan": "10.9.2.0/24"}
 
 
+def test_who_only_joins_a_network_that_is_replaced_is_not_stopped_for_it() -> None:
+    life = Pooled()
+    order: dict[str, Any] = {"deploy": {"update_config": {"order": "start-first"}}}
+    db = service("db:1", networks={"lan": None})
+    before = {"web": service("web:1", networks={"own": None}, **order), "db": db}
+    life.push_model({"services": before, "networks": {"own": {}, "lan": pool("10.9.1.0/24")}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.count(("shop", "web"))
+    after = {"web": service("web:2", networks={"own": None, "lan": None}, **order), "db": db}
+    life.push_model({"services": after, "networks": {"own": {}, "lan": pool("10.9.2.0/24")}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:2", "shop-db-1": "db:1"}
+    assert life.machine.fewest["shop", "web"] == 1
+
+
 def test_who_only_joins_the_network_that_takes_a_range_is_not_stopped_for_it() -> None:
     life, lan = Pooled(), {"lan": pool("10.9.1.0/24")}
     order: dict[str, Any] = {"deploy": {"update_config": {"order": "start-first"}}}

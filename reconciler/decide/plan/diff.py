@@ -124,22 +124,23 @@ class StateDiff:
         return yielding, {n.name for n in late}
 
     def moved(self) -> set[ServiceKey]:
-        """Services on a network that is replaced, or with containers in one that goes, and services in their
+        """Services with containers in a network that goes, or with kept ones that belong into it, and services in their
         namespaces: they stop before that."""
 
         def is_moved(service: Service) -> bool:
             pairing = self.pairings[service.key]
-            there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
-            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
-            return attached or any(self.loses_network(item) for item in there)
+            kept = [slot.container for slot in pairing.slots if slot.container is not None]
+            belongs = bool(kept) and any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            return belongs or any(self.loses_network(item) for item in (*pairing.extras, *kept))
 
         return self._with_namespace_users(is_moved)
 
     def made_late(self, moved: Collection[ServiceKey]) -> set[ServiceKey]:
-        """`moved`, services on a late network, and services in their namespaces: their containers are created after the
-        networks."""
+        """`moved`, services on a late or replaced network, and services in their namespaces: their containers are
+        created after the networks."""
+        late = self.late | self.replaced
         return self._with_namespace_users(
-            lambda service: service.key in moved or any(end.network in self.late for end in service.endpoints)
+            lambda service: service.key in moved or any(end.network in late for end in service.endpoints)
         )
 
     def _with_namespace_users(self, chosen: Callable[[Service], bool]) -> set[ServiceKey]:
