@@ -55,14 +55,18 @@ exec reconciler "$@"
 
 
 _AS_ROOT = """\
-for f in /etc/systemd/system/reconciler.service /Library/LaunchDaemons/dev.reconciler.plist; do
-    [ -e "$f" ] || continue
+whole() {
+    [ ! -e /etc/systemd/system/reconciler.service ] || return 0
+    [ ! -e /Library/LaunchDaemons/dev.reconciler.plist ] || return 0
+    [ -n "$agent" ] && [ -d /run/systemd/system ] && [ ! -d "/run/user/$(id -u "$agent")" ]
+}
+if whole; then
     [ "$(id -u)" != 0 ] || exec "$@"
-    command -v sudo >/dev/null || continue
-    if [ -t 0 ] || sudo -n true 2>/dev/null; then exec sudo -H -- "$@"; fi
-done
+    if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then exec sudo -H -- "$@"; fi
+fi
 """
-"""Runs a program as root if the agent is a service of the whole machine, and root's rights can be had."""
+"""Runs a program as root if the agent is a service of the whole machine, and root's rights can be had. Without a
+service (after `uninstall`): if the agent's account has no systemd of its own."""
 
 
 class Ssh:
@@ -123,7 +127,8 @@ class Ssh:
         start = (self.host.program,) if self.host.program else ("sh", "-c", _PROGRAM, "reconciler")
         command = [*(("env", *given) if given else ()), *start, *arguments]
         if root:
-            return ["sh", "-c", f'{_AS_ROOT}exec {shlex.join(account)} "$@"', "sh", *command]
+            script = f'agent={shlex.quote(self.host.user)}\n{_AS_ROOT}exec {shlex.join(account)} "$@"'
+            return ["sh", "-c", script, "sh", *command]
         return [*account, *command]
 
     def attach(self, argv: Sequence[str], signals: Signals, output: IO[bytes] | None) -> int:

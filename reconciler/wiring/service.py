@@ -131,7 +131,8 @@ def platform_of(named: str, *, require: bool = True) -> Platform:
     if sys.platform == "darwin":
         return Platform.LAUNCHD
     if os.path.isdir("/run/systemd/system"):
-        return Platform.SYSTEMD if os.geteuid() == 0 or _serves_us() else Platform.SYSTEMD_USER
+        own = os.path.isdir(f"/run/user/{os.geteuid()}")  # else this account has no systemd of its own
+        return Platform.SYSTEMD_USER if own and os.geteuid() != 0 and not _serves_us() else Platform.SYSTEMD
     if not require:
         return Platform.SYSTEMD if os.geteuid() == 0 else Platform.SYSTEMD_USER
     hint = "let your own service manager start `reconciler run`; `--print --platform systemd` shows what it needs"

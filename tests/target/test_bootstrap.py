@@ -140,6 +140,9 @@ def test_root_installs_and_uninstalls_for_the_agents_account(laptop: Owner) -> N
     machine.run("sudo reconciler install")
     laptop.run("--on", "mini", "install")
     assert machine.run("systemctl cat reconciler; docker volume ls -q") == before
+    laptop.run("--on", "mini", "uninstall", "--yes")
+    laptop.run("--on", "mini", "install")  # as root, although no service says so any more
+    assert machine.run("systemctl show reconciler -p User --value") == "reconciler"
     laptop.run("--on", "mini", "uninstall", "--level", "state", "--yes")
     assert (
         machine.run("systemctl is-active reconciler || true; docker ps -aq; ls /var/lib/reconciler") == "inactive\ndata"

@@ -255,6 +255,16 @@ def test_without_a_service_manager_the_containers_and_the_state_can_be_removed(m
     assert platform_of("auto", require=False) in (Platform.SYSTEMD, Platform.SYSTEMD_USER)
 
 
+def test_an_account_without_a_systemd_of_its_own_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the account that bootstrap makes: it never logs in."""
+    there = {"/run/systemd/system", "/run/user/54321"}
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os.path, "isdir", lambda path: path in there)
+    for account, platform in ((54321, Platform.SYSTEMD_USER), (54322, Platform.SYSTEMD), (0, Platform.SYSTEMD)):
+        monkeypatch.setattr(os, "geteuid", lambda account=account: account)
+        assert platform_of("auto") is platform
+
+
 def test_without_an_engine_the_state_is_not_removed(place: Place) -> None:
     place.json("install")
     (place.folder / "state/journal.jsonl").touch(mode=0o600)
