@@ -36,7 +36,7 @@ EXTRA = f"{extra('bootstrap')} installs what it needs"
 FACTS = 120.0
 """Seconds that the script of facts may take. An engine that hangs takes 45 of them."""
 
-_DESTINATION = re.compile(r"[A-Za-z0-9_\[][^\s\x00-\x1f]{0,254}")
+_DESTINATION = re.compile(r"[A-Za-z0-9_\[\u0080-\uffff][^\s\x00-\x1f]{0,254}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _SHELL = "the login shell there must be like sh (csh is not), and print nothing by itself (see ~/.bashrc there)"
 _END = "dev.reconciler.end"

@@ -87,6 +87,13 @@ def test_an_entry_is_added_and_the_rest_of_the_file_stays(home: dict[str, str], 
     assert load_hosts(home) == (RemoteHost("nas", "nas"),)
 
 
+def test_an_account_may_begin_with_a_letter_of_any_alphabet_and_never_with_a_dash(home: dict[str, str]) -> None:
+    host = RemoteHost("mini", "ümit@target")
+    assert entry.write(host, home)
+    assert load_hosts(home) == (host,)
+    assert [bool(bootstrapping._DESTINATION.fullmatch(name)) for name in ("ümit@target", "-oX=y")] == [True, False]
+
+
 def test_an_existing_entry_that_does_not_fit_is_reported() -> None:
     assert entry.fault(HOST, HOST) is None
     found = entry.fault(RemoteHost("mini", "me@target"), HOST)
