@@ -75,6 +75,14 @@ def _most(push: Push) -> int:
     return sum((wish.memory + OF_ONE + OF_PORT * bool(wish.port)) * wish.replicas for wish in push.wishes)
 
 
+def fallen(key: tuple[str, str], machine: FakeMachine) -> int:
+    """Containers of a service without a health check that have taken over and then ended by themselves. They only had
+    to start, so the old ones stop although these serve nobody any more."""
+    own = (item for item in machine.containers.values() if (item.stack, item.service) == key)
+    ended = (item for item in own if item.state in ("exited", "restarting") and not (item.healthcheck or item.leaving))
+    return sum(any(item.service in names for names in item.aliases.values()) for item in ended)
+
+
 @dataclass(frozen=True)
 class Watch:
     """What must hold whenever the agent stops a container meanwhile. `floor`: least number of containers of the service
@@ -101,5 +109,5 @@ class Watch:
         own = [item for item in running if (item.stack, item.service) == self.key]
         assert len(own) <= self.most, f"{len(own)} of {self.key} run together"
         if (stopping.stack, stopping.service) == self.key and machine.serves(stopping) and self.floor is not None:
-            others = machine.serving(self.key) - 1
+            others = machine.serving(self.key) + fallen(self.key, machine) - 1
             assert others >= self.floor, f"{stopping.name} stops, and only {others} serve"
