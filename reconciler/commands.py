@@ -375,6 +375,7 @@ VERBS = (
                 "only the newest N lines of each service; with --follow it begins with 20",
                 "N",
                 more={"type": _count},
+                short="-n",
             ),
             Option("--previous", "of the containers that were replaced last"),
         ),

@@ -59,7 +59,8 @@ def _parser(among: Sequence[Verb]) -> argparse.ArgumentParser:
     for verb in among:
         group, _, own = verb.name.rpartition(" ")
         if group and group not in groups:
-            told = f"{', '.join(_group(group))}: see `reconciler {group} --help`"
+            inside = _group(group)
+            told = f"{', '.join(inside)}: see `reconciler {group} --help`" if inside[1:] else f"{own}: {verb.help}"
             words = verbs.add_parser(group, help=told, allow_abbrev=False)
             _add(words, GLOBAL, argparse.SUPPRESS)
             groups[group] = words.add_subparsers(metavar="VERB", required=True)

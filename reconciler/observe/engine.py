@@ -157,7 +157,10 @@ class EngineObserver:
         started = engine_time(answer["State"].get("StartedAt", "")) or 0.0
         probes = (answer["State"].get("Health") or {}).get("Log") or ()
         recent = [probe for probe in probes if (engine_time(probe["Start"]) or 0.0) >= started]
-        return str(recent[-1]["Output"]).strip() if recent else None
+        if not recent:
+            return None
+        output, code = str(recent[-1]["Output"]).strip(), recent[-1]["ExitCode"]
+        return f"no output, exit code {code}" if code and not output else output
 
     def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
         """On Linux, the addresses that this machine uses. If the engine lives in a virtual machine, only those of the

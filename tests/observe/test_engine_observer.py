@@ -138,6 +138,11 @@ def test_unreadable_log_is_empty(observer: EngineObserver, make: Make) -> None:
     assert observer.logs(container, 5) == ()
 
 
+def test_failed_probe_without_output_shows_its_exit_code(observer: EngineObserver, make: Make) -> None:
+    container = make("sleep 60", healthcheck={"test": ["CMD-SHELL", "exit 22"], "interval": 10**9, "retries": 1})
+    assert eventually(lambda: observer.health_output(container) == "no output, exit code 22")
+
+
 def test_probe_of_an_earlier_life_is_not_shown(observer: EngineObserver, make: Make, engine: docker.APIClient) -> None:
     check = {"test": ["CMD-SHELL", 'echo "as of $(cat /n)"'], "interval": 10**9, "retries": 1}
     container = make("echo x >> /n; sleep 60", healthcheck=check)

@@ -295,6 +295,11 @@ def test_warnings_are_one_line_for_each_rule_and_what_costs_data_comes_first() -
     ]
     every = lines(document, replace(PLAIN, every=True))
     assert every.count("    hint: set one") == 5
+    far = replace(long, path=f"compose/{'x' * 30}/compose.yaml", line=7)
+    assert lines(summary.validation([far]))[:2] == [
+        f"compose/{'x' * 30}/compose.yaml:7: warn mutable-tag",
+        "    " + "x" * 75 + "…",
+    ]
     assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(WARNING, WARNING))))[1:] == [
         "shop/db: warn no-limit ×2  no limit",
         "--all: every warning with its hint",

@@ -37,7 +37,7 @@ COSTS_DATA = frozenset({LOST, "anonymous-volume", "empty-volume-only", "missing-
 """Rules whose warnings come first: what a container writes is lost, is not stored, or is never read."""
 
 LEAST = 30
-"""Characters of a message that are shown, even if its place is long."""
+"""A message with room for fewer characters beside its place has a line of its own."""
 
 
 def word(text: str, style: Style) -> str:
@@ -69,7 +69,7 @@ def grouped(warnings: Sequence[Json], style: Style) -> list[str]:
     rules: dict[str, list[Json]] = {}
     for item in sorted(warnings, key=lambda item: item["rule"] not in COSTS_DATA):
         rules.setdefault(item["rule"], []).append(item)
-    return [_first(found, style) for found in rules.values()]
+    return [line for found in rules.values() for line in _first(found, style)]
 
 
 def planned(plan: Json) -> list[str]:
@@ -111,13 +111,19 @@ def _at(item: Json) -> str:
     return ":".join([item["path"] or place(item["stack"], item["service"]) or "(whole commit)", *numbers])
 
 
-def _first(found: Sequence[Json], style: Style) -> str:
-    """The first of the warnings of one rule, on one line."""
+def _first(found: Sequence[Json], style: Style) -> list[str]:
+    """The first of the warnings of one rule, on one line; on two if its place is long."""
     at, rule, message = _at(found[0]), found[0]["rule"], found[0]["message"]
     rule = f"{rule} ×{len(found)}" if len(found) > 1 else rule
-    room = max(style.width - len(f"{at}: warn {rule}  "), LEAST)
-    shown = message if len(message) <= room else message[: room - 1] + ELLIPSIS
-    return f"{style.paint(at, 'bold')}: {style.paint('warn', 'warn')} {rule}  {shown}"
+    head = f"{style.paint(at, 'bold')}: {style.paint('warn', 'warn')} {rule}"
+    room = style.width - len(f"{at}: warn {rule}  ")
+    if len(message) <= room or room >= LEAST:
+        return [f"{head}  {_cut(message, room)}"]
+    return [head, f"    {_cut(message, max(style.width - 4, LEAST))}"]
+
+
+def _cut(message: str, room: int) -> str:
+    return message if len(message) <= room else message[: room - 1] + ELLIPSIS
 
 
 def _violation(item: Json, style: Style) -> list[str]:
