@@ -215,6 +215,8 @@ def test_files_behind_configs_and_secrets_are_of_the_commit(kind: str) -> None:
     found = {path: denied(judge({kind: {"a": {"name": "a", "file": path}}}, files)) for path in expected}
     assert found == expected
     assert denied(judge({kind: {"a": {"name": "a", "environment": "A"}}})) == []
+    missing = judge({kind: {"a": {"name": "a", "file": f"{ROOT}/db/other.txt"}}}, files)
+    assert [item.hint.startswith("Commit it") for item in missing if item.rule == "file-missing"] == [kind == "configs"]
 
 
 # ------------------------------------------------------------------------------------------------------- builds

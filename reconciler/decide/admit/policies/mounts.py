@@ -155,6 +155,9 @@ def _file(subject: Subject, file: str, pointer: Pointer) -> Iterator[Finding]:
         yield subject.finding("outside-file", pointer, message)
     elif not subject.commit.is_file(path):
         message = f"{what}: {path} is no file of the commit"
-        yield Finding(subject.stack, "file-missing", pointer, message, None, missing_level(subject))
+        # A secret must not be committed, so the rule's own remedy does not fit.
+        instead = "Put it into <secrets_dir>/<stack>/NAME, and write environment: NAME in place of file:."
+        hint = instead if pointer[0] == "secrets" else ""
+        yield Finding(subject.stack, "file-missing", pointer, message, None, missing_level(subject), hint=hint)
     else:
         yield from link_findings(subject, path, pointer, None)
