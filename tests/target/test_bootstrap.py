@@ -134,7 +134,8 @@ def test_the_agent_runs_again_after_a_reboot(laptop: Owner) -> None:
 def test_root_installs_and_uninstalls_for_the_agents_account(laptop: Owner) -> None:
     """From the laptop, and on the machine: `reconciler` is found, and needs no --user."""
     machine = laptop.machine
-    assert "call the verb so: sudo -u reconciler reconciler" in machine.run("reconciler status 2>&1", code=2)
+    told = " ".join(machine.run("reconciler status 2>&1", code=2).split())
+    assert "call the verb so: sudo -u reconciler reconciler" in told
     assert "root alone" in machine.run("sudo -u reconciler reconciler install 2>&1", code=2)
     before = machine.run("systemctl cat reconciler; docker volume ls -q")
     machine.run("sudo reconciler install")
