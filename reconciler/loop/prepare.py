@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.decide.mounts.digests import digest
 from reconciler.decide.redact import without_parts
-from reconciler.errors import Usage
+from reconciler.errors import ENVIRONMENT, Usage
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import (
     NOTHING_ALLOWED,
@@ -228,15 +228,20 @@ class Preparer:
 
     def _despite(self, known: Prepared, scans: Iterable[Scan]) -> Prepared:
         """A denied commit with what else is wrong with it, judged as if the files that cannot be read in were empty.
-        What Compose rejects then may come from these."""
+        What Compose rejects then may come from these. If Compose cannot be run, what is known is enough to deny."""
         from reconciler.decide.read.judged import lacking
         from reconciler.decide.read.parse import in_order
         from reconciler.model.files import Proposed
 
         without = {path: text for one in scans for path, text in lacking(known.files, one.references).items()}
-        if not without or known.document is None or not self._rules.policies:
+        # Attributes of git can call the empty file encrypted, too.
+        again = isinstance(known.files, Proposed)
+        if again or not without or known.document is None or not self._rules.policies:
             return known
-        found = self._stacks(Proposed(known.files, without), known.document, ()).violations
+        try:
+            found = self._stacks(Proposed(known.files, without), known.document, ()).violations
+        except ENVIRONMENT:
+            return known
         if any(item.level is Level.DENY and item.reason not in _JUDGED for item in found):
             return known
         return replace(known, violations=in_order((*known.violations, *found)))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
+from reconciler.errors import Transient
 from reconciler.loop.prepare import Preparer
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason
+from reconciler.model.rendered import Rendered
 from tests.commits import CommitFiles
 from tests.fakes.life import RULES, CanonicalRenderer, document, service
 
@@ -32,3 +37,23 @@ def test_an_unreadable_file_and_a_denial_are_told_together(key: str, files: Mapp
     assert prepared.denied
     assert {"privileged", rule} <= {item.rule for item in prepared.violations if item.level == "deny"}
     assert not prepared.sources
+
+
+def test_a_file_that_the_attributes_of_a_working_folder_call_encrypted_is_judged_once() -> None:
+    model = {"services": {"web": service("web:1")}, "include": ["x.yaml"]}
+    contents = {"shop.yaml": json.dumps(model), "x.yaml": "{}", ".gitattributes": "x.yaml filter=git-crypt\n"}
+    folder = CommitFiles({"desired-state/mini.yaml": document(), **contents})
+    prepared = Preparer(CanonicalRenderer(), RULES).prepare(folder)
+    assert "stored-form" in {item.rule for item in prepared.violations if item.level == "deny"}
+
+
+class Broken(CanonicalRenderer):
+    def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
+        raise Transient(Reason.ENGINE_UNAVAILABLE, "no Compose")
+
+
+def test_a_missing_file_is_told_also_where_compose_cannot_be_run() -> None:
+    model = {"services": {"web": service("web:1") | {"env_file": "x.env"}}}
+    commit = CommitFiles({"desired-state/mini.yaml": document(), "shop.yaml": json.dumps(model)}, revision="c")
+    prepared = Preparer(Broken(), RULES).prepare(commit)
+    assert [item.rule for item in prepared.violations if item.level == "deny"] == ["file-missing"]
