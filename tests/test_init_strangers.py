@@ -215,6 +215,15 @@ def test_a_link_to_an_ignored_env_file_is_kept_like_the_file(folder: Folder) -> 
     assert folder.run("--config", str(folder.config), ".", verb="validate")[1]["valid"]
 
 
+def test_of_a_link_to_a_file_in_git_the_file_is_named(folder: Folder) -> None:
+    text = "services: {web: {image: 'w:1', environment: {A: '${DBPASS:-}'}, mem_limit: 64m}}\n"
+    put(folder, {"compose.yaml": text, "shop.conf": "DBPASS=s3cret\n"})
+    (folder.root / ".env").symlink_to("shop.conf")
+    committed(folder)
+    [values] = folder.run("--host", "mini")[1]["values"]
+    assert "`git rm --cached shop.conf`" in values["hint"]
+
+
 def test_an_env_file_outside_of_the_repository_is_told_with_its_place(folder: Folder) -> None:
     put(folder, {"compose.yaml": "services: {web: {image: 'w:1', env_file: ../other.env}}\n"})
     code, document = folder.run("--host", "mini")

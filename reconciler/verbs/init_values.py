@@ -73,7 +73,7 @@ def keep(
             if not values or (taken and not names and (plain or path not in project.env_files)):
                 continue
             if names and tracked(at):
-                hint = f"Change them, `git rm --cached {path}`, and put the new ones into {_place(project, secrets)}."
+                hint = f"Change them, `git rm --cached {at}`, and put the new ones into {_place(project, secrets)}."
                 kept.told.append(Values(path, project.name, tuple(names), f"They are in git. {hint}"))
                 continue
             if taken and names and at not in kept.ignored:
